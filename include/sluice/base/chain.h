@@ -1,0 +1,81 @@
+/*
+ * A chain holds a body as a list of chunks: it grows without moving what is
+ * there, is freed piece by piece, and counts every chunk against a budget from
+ * the first byte to the free.
+ *
+ *   first ──▶ [####] ──▶ [####] ──▶ [##..]      offsets count from the chain's
+ *             ^start     ^start+n               first byte ever, so that a reader's
+ *                                               position stays valid when the front
+ *                                               is dropped
+ *
+ * Chunks come from a pool shared by the process, so that 25 MB bodies neither
+ * return to the kernel in one long call nor fragment the heap. The first chunk is
+ * small (SL_CHUNK_SMALL): most bodies fit it.
+ */
+#ifndef SLUICE_BASE_CHAIN_H
+#define SLUICE_BASE_CHAIN_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sluice/base/budget.h"
+#include "sluice/base/error.h"
+#include "sluice/base/slice.h"
+
+#define SL_CHUNK_SMALL 4096  /* bytes a small chunk takes, its header included */
+#define SL_CHUNK_LARGE 65536 /* bytes every further chunk takes */
+
+struct sl_chunk {
+    struct sl_chunk *next;
+    uint64_t start; /* offset of bytes[0] in the chain */
+    size_t len, cap;
+    char bytes[];
+};
+
+struct sl_chain {
+    struct sl_chunk *first, *last;
+    uint64_t begin, end; /* offsets of the first byte held and behind the last */
+    struct sl_budget *budget;
+};
+
+/* Where a reader stands. `chunk` is a hint, good while it has not been dropped. */
+struct sl_chain_cursor {
+    uint64_t offset;
+    struct sl_chunk *chunk;
+    uint64_t chunk_start;
+};
+
+void sl_chain_init(struct sl_chain *chain, struct sl_budget *budget);
+void sl_chain_done(struct sl_chain *chain); /* drops everything; may be used again */
+static inline uint64_t sl_chain_len(const struct sl_chain *chain) {
+    return chain->end - chain->begin;
+}
+/* Appends a copy. All or nothing; SL_E_NOMEM when the budget or memory is out. */
+SL_NODISCARD int sl_chain_add(struct sl_chain *chain, struct sl_slice s);
+/* What budget an append of n bytes would take now. */
+size_t sl_chain_cost(const struct sl_chain *chain, size_t n);
+/* Up to max slices from the cursor on; returns their number, 0 at the end. Nothing moves. */
+size_t sl_chain_peek(const struct sl_chain *chain, struct sl_chain_cursor *cursor,
+                     struct sl_slice *out, size_t max);
+/* Moves the cursor n bytes on; n must not pass the end. */
+void sl_chain_advance(const struct sl_chain *chain, struct sl_chain_cursor *cursor, uint64_t n);
+/* Frees whole chunks before offset. Cursors must stand at or behind it. */
+void sl_chain_drop(struct sl_chain *chain, uint64_t offset);
+/* Cuts the end off, so that `end` is offset, which must be between begin and end. */
+void sl_chain_truncate(struct sl_chain *chain, uint64_t offset);
+/* Moves all bytes of `from` behind those of `to`, which must use the same budget; no copy. */
+void sl_chain_move(struct sl_chain *to, struct sl_chain *from);
+/* Charges what the chain holds to another budget. False (nothing changed) if it does not fit. */
+bool sl_chain_rebudget(struct sl_chain *chain, struct sl_budget *budget);
+/*
+ * The whole content as one slice: where it is one chunk, that chunk; else a copy in a single
+ * chunk replaces the list (costs budget and time: for small documents). SL_E_LIMIT above max.
+ */
+SL_NODISCARD int sl_chain_flatten(struct sl_chain *chain, size_t max, struct sl_slice *out);
+
+/* Gives pooled chunks back to the allocator, at most n of them: called once a turn. */
+void sl_chunk_pool_trim(size_t n);
+void sl_chunk_pool_done(void);
+
+#endif

@@ -1,0 +1,42 @@
+/*
+ * An intrusive chained hash table keyed by the caller's 64-bit hash. It moves a
+ * few buckets with each insertion while it grows, so that no operation pauses.
+ * The caller compares keys: iterate over the nodes of one hash.
+ */
+#ifndef SLUICE_BASE_TABLE_H
+#define SLUICE_BASE_TABLE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#include "sluice/base/error.h"
+#include "sluice/base/slice.h"
+
+struct sl_table_node {
+    struct sl_table_node *next;
+    uint64_t hash;
+};
+
+struct sl_table {
+    struct sl_table_node **buckets, **old;
+    size_t mask, old_mask; /* sizes are powers of two; mask = size - 1 */
+    size_t moved;          /* buckets of `old` that are already empty */
+    size_t count;
+};
+
+/* The first size is 64 buckets. SL_E_NOMEM. */
+SL_NODISCARD int sl_table_init(struct sl_table *table);
+void sl_table_done(struct sl_table *table); /* frees the buckets, not the nodes */
+/* Cannot fail: where a larger array cannot be had, chains get longer. */
+void sl_table_insert(struct sl_table *table, struct sl_table_node *node, uint64_t hash);
+void sl_table_remove(struct sl_table *table, struct sl_table_node *node);
+/* First node with this hash, then the next with the same hash; NULL at the end. */
+struct sl_table_node *sl_table_find(const struct sl_table *table, uint64_t hash);
+struct sl_table_node *sl_table_find_next(const struct sl_table_node *node);
+/* Calls fn for every node, in no order; fn must not change the table. */
+void sl_table_each(const struct sl_table *table, void (*fn)(struct sl_table_node *, void *),
+                   void *ctx);
+/* A hash of bytes that an outsider cannot aim collisions at: keyed once per process. */
+uint64_t sl_hash(struct sl_slice s);
+
+#endif

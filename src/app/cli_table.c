@@ -1,0 +1,106 @@
+/* Nothing here interprets; cli.c does. */
+#include "app/cli_table.h"
+
+#include <stddef.h>
+
+#define CONFIG                                                                                     \
+    {                                                                                              \
+        "--config", "FILE", SL_CLI_TEXT, offsetof(struct sl_cli, source.file), NULL,               \
+            "configuration to read; default: SLUICE_CONFIG, then /etc/sluice/sluice.yaml"          \
+    }
+#define LISTEN                                                                                     \
+    {                                                                                              \
+        "--listen", "HOST:PORT", SL_CLI_KEY, 0, "listen",                                          \
+            "where clients connect (127.0.0.1:8080); several with commas; port 0 picks a free one" \
+    }
+#define ADMIN                                                                                      \
+    { "--admin", "HOST:PORT", SL_CLI_KEY, 0, "admin", "where the admin pages are (127.0.0.1:8081)" }
+#define SIMULATOR                                                                                  \
+    {                                                                                              \
+        "--simulator", NULL, SL_CLI_FLAG, offsetof(struct sl_cli, source.simulator), NULL,         \
+            "use the simulated Bedrock inside this process: no AWS account needed"                 \
+    }
+#define SET                                                                                        \
+    {                                                                                              \
+        "--set", "PATH=VALUE", SL_CLI_SET, 0, NULL,                                                \
+            "any configuration key, as often as you like: --set queue.max_wait=5m"                 \
+    }
+#define END                                                                                        \
+    { NULL, NULL, SL_CLI_FLAG, 0, NULL, NULL }
+
+static const struct sl_cli_option serve_options[] = {CONFIG, LISTEN, ADMIN, SIMULATOR, SET, END};
+static const struct sl_cli_option simulator_options[] = {
+    CONFIG,
+    {"--listen", "HOST:PORT", SL_CLI_KEY, 0, "simulator.listen",
+     "where it is reached (127.0.0.1:8082); port 0 picks a free one"},
+    SET,
+    END};
+static const struct sl_cli_option check_options[] = {
+    CONFIG,
+    {"--model", "ID", SL_CLI_TEXT, offsetof(struct sl_cli, model), NULL,
+     "also check that this model can be called, with calls that cost nothing"},
+    {"--invoke", NULL, SL_CLI_FLAG, offsetof(struct sl_cli, invoke), NULL,
+     "with --model: really call it, for one token of output"},
+    {"--offline", NULL, SL_CLI_FLAG, offsetof(struct sl_cli, offline), NULL,
+     "only the configuration: nothing is sent anywhere"},
+    LISTEN,
+    ADMIN,
+    SIMULATOR,
+    SET,
+    {"--sample", NULL, SL_CLI_FLAG, offsetof(struct sl_cli, sample), NULL,
+     "print a commented configuration file and stop"},
+    {"--reference", NULL, SL_CLI_FLAG, offsetof(struct sl_cli, reference), NULL,
+     "print the reference of all configuration keys and stop"},
+    END};
+static const struct sl_cli_option no_options[] = {END};
+
+const struct sl_cli_command sl_cli_commands[SL_COMMAND_COUNT] = {
+    [SL_COMMAND_SERVE] =
+        {"serve", "run the gateway", serve_options,
+         "Clients that used to talk to Bedrock talk to this address instead; nothing else about\n"
+         "them changes. Once it accepts, one line on stderr says where:\n"
+         "  ready client=127.0.0.1:8080 admin=127.0.0.1:8081\n"
+         "SIGTERM stops it after the running answers, SIGHUP reads the configuration again.\n"
+         "\n"
+         "Examples:\n"
+         "  sluice serve --simulator\n"
+         "      try it without an AWS account\n"
+         "  AWS_PROFILE=production sluice serve --set upstream.region=eu-central-1\n"
+         "      front your account's Bedrock in Frankfurt\n"
+         "  sluice serve --config /etc/sluice/sluice.yaml --listen 127.0.0.1:0\n"
+         "      a configuration file, and a free port\n"},
+    [SL_COMMAND_SIMULATOR] =
+        {"simulator", "run the simulated Bedrock alone", simulator_options,
+         "It checks signatures, keeps quotas and answers with Bedrock's own shapes and errors; "
+         "its\n"
+         "text says that it is simulated. It accepts one made-up key, which opens nothing else:\n"
+         "  AWS_ACCESS_KEY_ID=" SL_SIM_ACCESS_KEY_ID "\n"
+         "  AWS_SECRET_ACCESS_KEY=" SL_SIM_SECRET "\n"
+         "Once it accepts, one line on stderr says where: ready simulator=127.0.0.1:8082\n"
+         "\n"
+         "Examples:\n"
+         "  sluice simulator --set simulator.rpm=60\n"
+         "      throttle a model beyond 60 requests a minute\n"
+         "  sluice simulator --set simulator.first_token=400ms "
+         "--set simulator.tokens_per_second=80\n"
+         "      stream at the pace of a real model\n"
+         "  sluice simulator --listen 127.0.0.1:9000 --set simulator.faults=throttle/10\n"
+         "      refuse every tenth call\n"},
+    [SL_COMMAND_CHECK] =
+        {"check", "check configuration, credentials and access to Bedrock", check_options,
+         "One line for each check: ok, warn or fail, what was found, and what to do about it.\n"
+         "Nothing that costs money is called unless --invoke says so. Exit code 0: no check\n"
+         "failed; 1: one did; 2: the configuration is wrong.\n"
+         "\n"
+         "Examples:\n"
+         "  sluice check\n"
+         "      the configuration that `sluice serve` would use, and the account behind it\n"
+         "  sluice check --model us.meta.llama3-3-70b-instruct-v1:0 --invoke\n"
+         "      can this model really be called?\n"
+         "  sluice check --offline --config new.yaml\n"
+         "      before a reload\n"
+         "  sluice check --sample > sluice.yaml\n"
+         "      a file to start from\n"},
+    [SL_COMMAND_VERSION] = {"version", "print the version", no_options,
+                            "Example:\n  sluice version\n"},
+};

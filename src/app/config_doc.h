@@ -1,0 +1,15 @@
+/* The sample file and the reference, written from the table. Pure. */
+#ifndef SLUICE_APP_CONFIG_DOC_H
+#define SLUICE_APP_CONFIG_DOC_H
+
+#include "sluice/base/buf.h"
+
+/* Room enough for either. */
+#define SL_CONFIG_DOC_MAX (256 * 1024)
+
+/* conf/sluice.yaml: every key with its documentation, commented out at its default. */
+SL_NODISCARD int sl_config_write_sample(struct sl_buf *out);
+/* conf/REFERENCE.md. */
+SL_NODISCARD int sl_config_write_reference(struct sl_buf *out);
+
+#endif

@@ -1,0 +1,232 @@
+/*
+ * The rows, and nothing that interprets them. Bounds are there to catch slips (a unit forgotten, a
+ * value that can never work), not to forbid what is merely unusual.
+ */
+#include "app/config_key.h"
+
+#include "sluice/app/config.h"
+
+#define FIELD(member)                                                                              \
+    .offset = offsetof(struct sl_config, member), .size = sizeof(((struct sl_config *)0)->member)
+
+#define SECOND 1000u
+#define MINUTE (60 * SECOND)
+#define HOUR   (60 * MINUTE)
+#define DAY    (24 * HOUR)
+#define KIB    UINT64_C(1024)
+#define MIB    (1024 * KIB)
+#define GIB    (1024 * MIB)
+
+static const struct sl_config_choice auth_choices[] = {
+    {"keys", SL_AUTH_KEYS}, {"none", SL_AUTH_NONE}, {NULL, 0}};
+static const struct sl_config_choice retired_choices[] = {
+    {"map", SL_RETIRED_MAP}, {"refuse", SL_RETIRED_REFUSE}, {NULL, 0}};
+static const struct sl_config_choice level_choices[] = {{"debug", SL_LOG_DEBUG},
+                                                        {"info", SL_LOG_INFO},
+                                                        {"warn", SL_LOG_WARN},
+                                                        {"error", SL_LOG_ERROR},
+                                                        {NULL, 0}};
+static const struct sl_config_choice format_choices[] = {
+    {"text", SL_LOG_TEXT}, {"json", SL_LOG_JSON}, {NULL, 0}};
+static const struct sl_config_choice window_choices[] = {
+    {"bucket", SL_SIM_WINDOW_BUCKET}, {"fixed", SL_SIM_WINDOW_FIXED}, {NULL, 0}};
+
+static const struct sl_config_section sections[] = {
+    {"tls", "TLS towards clients. Without it clients are spoken to in cleartext."},
+    {"upstream", "Where calls go: one AWS account's Bedrock in one region. Credentials are found "
+                 "as AWS's own SDKs find them."},
+    {"models", "What happens to the model ids that clients ask for."},
+    {"queue", "Calls that wait for their turn. A call that does not fit is refused at once, with "
+              "the time after which trying again makes sense."},
+    {"memory", "One budget for what requests and answers hold."},
+    {"flight", "A flight is one piece of work at Bedrock; several clients may read its answer."},
+    {"limits", "What a single client may take. Each limit closes a way to exhaust the process."},
+    {"log", "One line an event on stderr. Prompts, answers and secrets are never logged."},
+    {"simulator", "The simulated Bedrock of `sluice simulator` and of `--simulator`."},
+};
+
+static const struct sl_config_key keys[] = {
+    {"listen", SL_CONFIG_HOSTPORTS, FIELD(listen), .min = 1, .max = 16,
+     .fallback = "127.0.0.1:8080",
+     .doc = "Addresses that clients connect to; HTTP/1.1 and HTTP/2 on the same port. Port 0 picks "
+            "a free one. Loopback by default, because whoever reaches this port spends the "
+            "account's money."},
+    {"admin", SL_CONFIG_HOSTPORT, FIELD(admin), .fallback = "127.0.0.1:8081",
+     .doc = "Address of the admin pages (health, metrics, status). All but /healthz and /readyz "
+            "need the token in STATE/admin.token."},
+    {"auth", SL_CONFIG_CHOICE, FIELD(auth), .choices = auth_choices, .example = "none",
+     .doc = "Whether clients must show a key. Default: none when listening on loopback only, else "
+            "keys. This version has no client keys yet: to listen elsewhere, write `none` out and "
+            "let only a network you trust reach the port."},
+    {"hosts", SL_CONFIG_STRINGS, FIELD(hosts), .max = 64, .example = "[gateway.example.com]",
+     .doc = "Names that clients may call the gateway by. IP addresses and localhost are always "
+            "fine; any other Host is refused, so that a web page cannot spend the account's money "
+            "through a browser."},
+    {"state", SL_CONFIG_PATH, FIELD(state), .example = "/var/lib/sluice",
+     .doc = "Folder for what outlives a restart; made with mode 0700. Default: "
+            "$XDG_STATE_HOME/sluice, or ~/.local/state/sluice."},
+    {"drain", SL_CONFIG_DURATION, FIELD(drain_ms), .max = HOUR, .fallback = "30s",
+     .doc = "How long running answers may go on after SIGTERM before they are cut. Shorter than "
+            "the time your service manager waits before it kills."},
+
+    {"tls.certificate", SL_CONFIG_PATH, FIELD(tls.certificate), .example = "/etc/sluice/chain.pem",
+     .doc = "PEM file with the certificate chain, leaf first. Needs `tls.key`."},
+    {"tls.key", SL_CONFIG_PATH, FIELD(tls.key), .example = "/etc/sluice/key.pem",
+     .doc = "PEM file with the private key."},
+    {"tls.client_ca", SL_CONFIG_PATH, FIELD(tls.client_ca), .example = "/etc/sluice/clients.pem",
+     .doc = "PEM file with certificate authorities: clients must show a certificate that one of "
+            "them signed. Default: none is asked for."},
+
+    {"upstream.region", SL_CONFIG_STRING, FIELD(target.region), .example = "us-east-1",
+     .doc = "AWS region to call. Default: as the SDKs find it, AWS_REGION, AWS_DEFAULT_REGION, "
+            "then the profile's."},
+    {"upstream.endpoint", SL_CONFIG_URL, FIELD(target.endpoint),
+     .example = "https://vpce-0123456789abcdef0.bedrock-runtime.us-east-1.vpce.amazonaws.com",
+     .doc = "Call this address in place of AWS's public one: a VPC endpoint, a test upstream. Not "
+            "together with `fips` or `dual_stack`, which choose among AWS's own addresses."},
+    {"upstream.profile", SL_CONFIG_STRING, FIELD(target.profile), .example = "production",
+     .doc = "Named profile of the shared AWS files to take credentials from. Default: AWS_PROFILE, "
+            "then the usual chain (environment, files, container, instance)."},
+    {"upstream.fips", SL_CONFIG_BOOL, FIELD(target.fips), .fallback = "false",
+     .doc = "Use AWS's FIPS 140 endpoints (US, Canada and GovCloud regions)."},
+    {"upstream.dual_stack", SL_CONFIG_BOOL, FIELD(target.dual_stack), .fallback = "false",
+     .doc = "Use AWS's endpoints that answer over IPv6 as well as IPv4."},
+    {"upstream.mantle", SL_CONFIG_BOOL, FIELD(target.mantle), .fallback = "false",
+     .doc = "Serve calls of the bedrock-mantle endpoint too (OpenAI's and Anthropic's own paths, "
+            "with quotas of their own)."},
+    {"upstream.mantle_endpoint", SL_CONFIG_URL, FIELD(target.mantle_endpoint),
+     .example = "https://mantle.internal.example.com",
+     .doc = "As `endpoint`, for bedrock-mantle. Default: `endpoint` where that is set, else AWS's "
+            "own."},
+    {"upstream.ca_file", SL_CONFIG_PATH, FIELD(target.ca_file), .example = "/etc/ssl/corporate.pem",
+     .doc = "PEM bundle to verify upstream's certificate with, where a proxy re-signs TLS. "
+            "Default: the system's. Certificates are always verified."},
+    {"upstream.max_in_flight", SL_CONFIG_INTEGER, FIELD(max_in_flight), .min = 1, .max = 65536,
+     .fallback = "1024",
+     .doc = "Calls at Bedrock at once; more wait in the queue. Each takes a file descriptor and "
+            "about 20 KiB."},
+    {"upstream.connect_timeout", SL_CONFIG_DURATION, FIELD(timeouts.connect), .min = 100,
+     .max = 10 * MINUTE, .fallback = "10s",
+     .doc = "Limit for name lookup, TCP and TLS together; then the call is tried again."},
+    {"upstream.first_byte_timeout", SL_CONFIG_DURATION, FIELD(timeouts.first_byte), .min = SECOND,
+     .max = DAY, .fallback = "600s",
+     .doc = "Limit from the request being sent to the first byte of the answer. Generous, because "
+            "a long answer that is not streamed takes Bedrock minutes, and is paid for."},
+    {"upstream.idle_timeout", SL_CONFIG_DURATION, FIELD(timeouts.idle), .min = SECOND, .max = DAY,
+     .fallback = "120s",
+     .doc = "Limit between two pieces of an answer: beyond it the stream is taken for dead."},
+
+    {"models.retired", SL_CONFIG_CHOICE, FIELD(models.retired), .choices = retired_choices,
+     .fallback = "map",
+     .doc = "What to do when a client asks for a model that AWS has withdrawn. `map` sends the "
+            "call to its living successor and says so in x-sluice-model; `refuse` answers "
+            "Bedrock's own error without going upstream."},
+    {"models.successors", SL_CONFIG_MAP, FIELD(models.successors), .max = 256,
+     .example = "{meta.llama2-13b-chat-v1: us.meta.llama3-3-70b-instruct-v1:0}",
+     .doc = "Withdrawn model id to living one, for `retired: map`. Adds to the built-in table and "
+            "wins over it."},
+
+    {"queue.max_requests", SL_CONFIG_INTEGER, FIELD(queue.max_requests), .min = 1, .max = 1000000,
+     .fallback = "10000", .doc = "Calls that may wait at once."},
+    {"queue.max_bytes", SL_CONFIG_SIZE, FIELD(queue.max_bytes), .min = MIB, .max = 1024 * GIB,
+     .fallback = "512MiB",
+     .doc = "Bytes of bodies that may wait at once. They count against `memory.max` too."},
+    {"queue.max_wait", SL_CONFIG_DURATION, FIELD(queue.max_wait_ms), .max = DAY, .fallback = "10m",
+     .doc = "Longest wait of one call. A client's own deadline, where it sends one, counts first."},
+
+    {"memory.max", SL_CONFIG_SIZE, FIELD(memory_max), .min = 32 * MIB, .max = 1024 * GIB,
+     .fallback = "1GiB",
+     .doc = "Bytes of all request bodies and answers together, from arrival to free. When it is "
+            "used up, new requests get 503 and the process lives."},
+
+    {"flight.linger", SL_CONFIG_DURATION, FIELD(linger_ms), .max = HOUR, .fallback = "30s",
+     .doc = "How long a call goes on at Bedrock after its last client left. SDKs that timed out "
+            "come back with the same request; then they rejoin it and nothing is paid twice."},
+
+    {"limits.header_bytes", SL_CONFIG_SIZE, FIELD(limits.header_bytes), .min = 4 * KIB, .max = MIB,
+     .fallback = "64KiB",
+     .doc = "Request line and headers together. AWS session tokens alone run to several KiB."},
+    {"limits.header_count", SL_CONFIG_INTEGER, FIELD(limits.header_count), .min = 16, .max = 1000,
+     .fallback = "100",
+     .doc = "Headers of one request: a bound for what searching them costs. AWS's SDKs send 10 to "
+            "20."},
+    {"limits.body_bytes", SL_CONFIG_SIZE, FIELD(limits.body_bytes), .min = KIB, .max = GIB,
+     .fallback = "25MB", .doc = "Bytes of one request body. Bedrock's own maximum is 25,000,000."},
+    {"limits.connections", SL_CONFIG_INTEGER, FIELD(limits.connections), .min = 1, .max = 1000000,
+     .fallback = "20000",
+     .doc = "Client connections at once. Each takes a file descriptor and about 1 KiB; beyond the "
+            "limit new ones wait in the kernel."},
+    {"limits.streams", SL_CONFIG_INTEGER, FIELD(limits.streams), .min = 1, .max = 65536,
+     .fallback = "256", .doc = "Requests at once on one HTTP/2 connection."},
+    {"limits.header_time", SL_CONFIG_DURATION, FIELD(limits.header_ms), .min = 100, .max = HOUR,
+     .fallback = "15s",
+     .doc = "From a request's first byte to the end of its headers, against clients that trickle "
+            "(slow loris)."},
+    {"limits.body_time", SL_CONFIG_DURATION, FIELD(limits.body_ms), .min = 100, .max = HOUR,
+     .fallback = "30s", .doc = "Between two pieces of a request body: a stalled upload ends."},
+    {"limits.body_rate", SL_CONFIG_SIZE, FIELD(limits.body_rate), .max = GIB, .fallback = "1KiB",
+     .doc = "Bytes a second that an upload must keep up on average once `body_time` is over, "
+            "against bodies that trickle. 0 switches it off."},
+    {"limits.idle_time", SL_CONFIG_DURATION, FIELD(limits.idle_ms), .min = 100, .max = DAY,
+     .fallback = "5m", .doc = "How long a connection without a request is kept open."},
+    {"limits.write_time", SL_CONFIG_DURATION, FIELD(limits.write_ms), .min = 100, .max = DAY,
+     .fallback = "2m", .doc = "How long a client may take nothing of an answer that waits for it."},
+    {"limits.pipeline_bytes", SL_CONFIG_SIZE, FIELD(limits.pipeline_bytes), .min = KIB,
+     .max = 16 * MIB, .fallback = "64KiB",
+     .doc = "Bytes of further requests kept on an HTTP/1.1 connection while one runs; then reading "
+            "stops."},
+    {"limits.resets_burst", SL_CONFIG_INTEGER, FIELD(limits.resets_burst), .min = 1, .max = 1000000,
+     .fallback = "1000",
+     .doc = "HTTP/2 streams that a client may reset before the rate counts (rapid reset, "
+            "CVE-2023-44487)."},
+    {"limits.resets_rate", SL_CONFIG_INTEGER, FIELD(limits.resets_per_s), .min = 1, .max = 1000000,
+     .fallback = "33", .doc = "Resets a second that are earned back after such a burst."},
+
+    {"log.level", SL_CONFIG_CHOICE, FIELD(log.level), .choices = level_choices, .fallback = "info",
+     .doc = "The least important events that are written."},
+    {"log.format", SL_CONFIG_CHOICE, FIELD(log.format), .choices = format_choices,
+     .fallback = "text", .doc = "Text for people, JSON for machines."},
+    {"log.access", SL_CONFIG_BOOL, FIELD(log.access), .fallback = "on",
+     .doc = "One line for every request: who, which model, how long it waited, what it took."},
+
+    {"simulator.listen", SL_CONFIG_HOSTPORT, FIELD(simulator_listen), .fallback = "127.0.0.1:8082",
+     .doc = "Address of `sluice simulator`. The embedded one picks a free port of its own."},
+    {"simulator.region", SL_CONFIG_STRING, FIELD(simulator.region), .fallback = "us-east-1",
+     .doc = "Region that a signature must be made for, else it is refused as AWS would."},
+    {"simulator.rpm", SL_CONFIG_INTEGER, FIELD(simulator.rpm), .max = 1000000000, .fallback = "0",
+     .doc = "Requests a minute for each model before throttling; 0 is unlimited."},
+    {"simulator.tpm", SL_CONFIG_INTEGER, FIELD(simulator.tpm), .max = UINT64_C(1000000000000),
+     .fallback = "0", .doc = "Tokens a minute for each model; 0 is unlimited."},
+    {"simulator.tpd", SL_CONFIG_INTEGER, FIELD(simulator.tpd), .max = UINT64_C(1000000000000000),
+     .fallback = "0", .doc = "Tokens a day for each model; 0 is unlimited."},
+    {"simulator.max_in_flight", SL_CONFIG_INTEGER, FIELD(simulator.max_in_flight), .max = 1000000,
+     .fallback = "0", .doc = "Calls at once before it answers 503; 0 is unlimited."},
+    {"simulator.window", SL_CONFIG_CHOICE, FIELD(simulator.window), .choices = window_choices,
+     .fallback = "bucket",
+     .doc = "How a minute is counted: a bucket that refills steadily, or fixed minutes. AWS does "
+            "not say which it uses."},
+    {"simulator.latency", SL_CONFIG_DURATION, FIELD(simulator.latency_ms), .max = HOUR,
+     .fallback = "0ms", .doc = "Time before the head of each answer."},
+    {"simulator.first_token", SL_CONFIG_DURATION, FIELD(simulator.first_token_ms), .max = HOUR,
+     .fallback = "0ms", .doc = "Further time before the first piece of a stream."},
+    {"simulator.tokens_per_second", SL_CONFIG_INTEGER, FIELD(simulator.tokens_per_second),
+     .max = 1000000, .fallback = "0", .doc = "Pace of a stream; 0 is as fast as it is read."},
+    {"simulator.seed", SL_CONFIG_INTEGER, FIELD(simulator.seed), .max = UINT64_MAX, .fallback = "1",
+     .doc = "The same seed and prompt give the same text."},
+    {"simulator.faults", SL_CONFIG_STRING, FIELD(simulator.faults),
+     .example = "throttle/10,reset-midway/50",
+     .doc = "A fault for every n-th call, as FAULT/N, separated by commas. Default: none. A single "
+            "request asks for one with the header x-simulator-fault."},
+};
+
+_Static_assert(sizeof(keys) / sizeof(keys[0]) <= SL_CONFIG_KEY_MAX, "raise SL_CONFIG_KEY_MAX");
+
+const struct sl_config_key *sl_config_keys(size_t *count) {
+    *count = sizeof(keys) / sizeof(keys[0]);
+    return keys;
+}
+
+const struct sl_config_section *sl_config_sections(size_t *count) {
+    *count = sizeof(sections) / sizeof(sections[0]);
+    return sections;
+}

@@ -1,0 +1,80 @@
+/*
+ * malloc with a failure hook and an account. The account asks the allocator for
+ * usable sizes, so that it equals what is really held.
+ */
+#include "sluice/base/mem.h"
+
+#include <malloc.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* Other threads (curl's resolver, libuv's pool) may allocate through hooks set to these functions.
+ */
+static _Atomic uint64_t countdown;
+static _Atomic uint64_t blocks;
+static _Atomic uint64_t bytes;
+
+static int fails_now(void) {
+    if (countdown == 0)
+        return 0;
+    return --countdown == 0;
+}
+
+static void *counted(void *ptr) {
+    if (ptr) {
+        blocks++;
+        bytes += malloc_usable_size(ptr);
+    }
+    return ptr;
+}
+
+void *sl_alloc(size_t size) {
+    return fails_now() ? NULL : counted(malloc(size ? size : 1));
+}
+
+void *sl_calloc(size_t count, size_t size) {
+    return fails_now() ? NULL : counted(calloc(count ? count : 1, size ? size : 1));
+}
+
+void *sl_realloc(void *ptr, size_t size) {
+    if (!ptr)
+        return sl_alloc(size);
+    if (fails_now())
+        return NULL;
+    size_t before = malloc_usable_size(ptr);
+    void *moved = realloc(ptr, size ? size : 1);
+    if (moved)
+        bytes += malloc_usable_size(moved) - before;
+    return moved;
+}
+
+void sl_free(void *ptr) {
+    if (!ptr)
+        return;
+    blocks--;
+    bytes -= malloc_usable_size(ptr);
+    free(ptr);
+}
+
+char *sl_strndup(const char *s, size_t len) {
+    char *copy = sl_alloc(len + 1);
+    if (copy) {
+        memcpy(copy, s, len);
+        copy[len] = '\0';
+    }
+    return copy;
+}
+
+char *sl_strdup(const char *s) {
+    return sl_strndup(s, strlen(s));
+}
+
+uint64_t sl_mem_fail_after(uint64_t next) {
+    uint64_t left = countdown;
+    countdown = next;
+    return left;
+}
+
+struct sl_mem_stats sl_mem_stats(void) {
+    return (struct sl_mem_stats){.blocks = blocks, .bytes = bytes};
+}

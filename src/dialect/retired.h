@@ -1,0 +1,14 @@
+/* Withdrawn models: the call goes to a living successor, by splicing what names the old one. */
+#ifndef SLUICE_SRC_DIALECT_RETIRED_H
+#define SLUICE_SRC_DIALECT_RETIRED_H
+
+#include "sluice/dialect/dialect.h"
+
+/*
+ * Replaces the model in the path and, where the template changed, the prompt in the body, and notes
+ * both in call->served_model and call->edited. prompt: the fact for "prompt", or NULL when the body
+ * was not read. A call that names no withdrawn model is left as it is.
+ */
+SL_NODISCARD int sl_retired_replace(struct sl_decode *d, const struct sl_json_fact *prompt);
+
+#endif

@@ -1,0 +1,21 @@
+/* Where usage stands in what Bedrock answers: headers, documents, events, last chunks. */
+#ifndef SLUICE_SRC_DIALECT_USAGE_H
+#define SLUICE_SRC_DIALECT_USAGE_H
+
+#include "sluice/core/message.h"
+#include "sluice/core/usage.h"
+#include "sluice/dialect/follow.h"
+
+/* Numbers only: their text is short. */
+#define SL_USAGE_TEXT_MAX 32
+
+/* Sets the paths of SL_FOLLOW_FACTS facts. */
+void sl_usage_facts(struct sl_json_fact *facts);
+/* Each of these overwrites what its source knows and leaves the rest. */
+void sl_usage_from_facts(struct sl_usage *usage, const struct sl_json_fact *facts);
+void sl_usage_from_headers(struct sl_usage *usage, const struct sl_headers *headers);
+void sl_usage_from_json(struct sl_usage *usage, struct sl_slice json);
+/* payload: {"bytes":"<base64>",…} of an InvokeModel stream. */
+void sl_usage_from_chunk(struct sl_usage *usage, struct sl_slice payload);
+
+#endif

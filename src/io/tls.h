@@ -1,0 +1,39 @@
+/*
+ * TLS without sockets: cipher text in and out, plain text in and out. conn.c moves the bytes.
+ *
+ * Cipher text that a call produces gathers in one buffer per thread, which the caller must empty
+ * (sl_tls_output, sl_tls_sent) before anything else may run: so no connection owns a buffer.
+ */
+#ifndef SLUICE_SRC_IO_TLS_H
+#define SLUICE_SRC_IO_TLS_H
+
+#include "sluice/base/slice.h"
+#include "sluice/io/conn.h"
+
+#define SL_TLS_RECORD 16384 /* plain bytes of the largest record */
+
+struct sl_tls_session;
+
+struct sl_tls *sl_tls_ref(struct sl_tls *tls); /* NULL is fine */
+/* The server's side of one connection; NULL when out of memory. */
+SL_NODISCARD struct sl_tls_session *sl_tls_session_new(struct sl_tls *tls);
+void sl_tls_session_free(struct sl_tls_session *session);
+
+/* Cipher text for the calls that follow, until it is used up; borrowed. */
+void sl_tls_feed(struct sl_tls_session *session, struct sl_slice cipher);
+/* SL_OK when done, SL_E_AGAIN, SL_E_PROTOCOL. */
+SL_NODISCARD int sl_tls_handshake(struct sl_tls_session *session);
+/* Plain bytes read, 0 for none now, SL_E_EOF after close_notify, SL_E_PROTOCOL. */
+SL_NODISCARD int64_t sl_tls_read(struct sl_tls_session *session, char *out, size_t size);
+/* Encrypts one record, at most SL_TLS_RECORD bytes. SL_OK or SL_E_PROTOCOL. */
+SL_NODISCARD int sl_tls_write(struct sl_tls_session *session, struct sl_slice plain);
+void sl_tls_close_notify(struct sl_tls_session *session);
+
+struct sl_slice sl_tls_alpn(const struct sl_tls_session *session);
+const char *sl_tls_version(const struct sl_tls_session *session);
+
+/* What was produced since the last sl_tls_sent, which empties it. */
+struct sl_slice sl_tls_output(void);
+void sl_tls_sent(void);
+
+#endif
