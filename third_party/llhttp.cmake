@@ -6,5 +6,7 @@ if(NOT EXISTS ${LLHTTP_DIR}/llhttp.c)
 endif()
 add_library(llhttp STATIC ${LLHTTP_DIR}/llhttp.c ${LLHTTP_DIR}/api.c ${LLHTTP_DIR}/http.c)
 target_include_directories(llhttp SYSTEM PUBLIC ${LLHTTP_INCLUDE})
+# Without strict mode any two bytes pass for the line end behind a chunk: a gap for request smuggling.
+target_compile_definitions(llhttp PUBLIC LLHTTP_STRICT_MODE=1)
 target_compile_options(llhttp PRIVATE -w -O3)
 add_library(Llhttp::llhttp ALIAS llhttp)

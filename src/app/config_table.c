@@ -58,13 +58,15 @@ static const struct sl_config_key keys[] = {
      .doc = "Whether clients must show a key. Default: none when listening on loopback only, else "
             "keys. This version has no client keys yet: to listen elsewhere, write `none` out and "
             "let only a network you trust reach the port."},
-    {"hosts", SL_CONFIG_STRINGS, FIELD(hosts), .max = 64, .example = "[gateway.example.com]",
+    {"hosts", SL_CONFIG_STRINGS, FIELD(hosts), .max = 16, .example = "[gateway.example.com]",
      .doc = "Names that clients may call the gateway by. IP addresses and localhost are always "
             "fine; any other Host is refused, so that a web page cannot spend the account's money "
             "through a browser."},
     {"state", SL_CONFIG_PATH, FIELD(state), .example = "/var/lib/sluice",
-     .doc = "Folder for what outlives a restart; made with mode 0700. Default: "
-            "$XDG_STATE_HOME/sluice, or ~/.local/state/sluice."},
+     .doc =
+         "Folder for what outlives a restart; made with mode 0700, refused where others may open "
+         "it. Default: "
+         "$XDG_STATE_HOME/sluice, or ~/.local/state/sluice."},
     {"drain", SL_CONFIG_DURATION, FIELD(drain_ms), .max = HOUR, .fallback = "30s",
      .doc = "How long running answers may go on after SIGTERM before they are cut. Shorter than "
             "the time your service manager waits before it kills."},

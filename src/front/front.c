@@ -70,7 +70,7 @@ static uint64_t body_deadline(const struct sl_stream *s) {
     if (s->input_over || s->paused || s->aborted || !s->head.has_body)
         return SL_NEVER;
     uint64_t at = after(s->body_at, limits->body_ms);
-    if (limits->body_rate) {
+    if (limits->body_rate && limits->body_ms) {
         uint64_t paid =
             s->received / limits->body_rate * SL_NS_PER_S; /* time its bytes are worth */
         uint64_t grace = limits->body_ms * SL_NS_PER_MS;
@@ -156,20 +156,18 @@ static void check_write(struct sl_front_conn *c, uint64_t now) {
         sl_front_conn_close(c, SL_CLOSE_TIMEOUT, true);
 }
 
+static void check_linger(struct sl_front_conn *c, uint64_t now) {
+    if (c->state == SL_FRONT_LINGER && now >= c->linger_until)
+        sl_front_conn_close(c, SL_CLOSE_DONE, false);
+}
+
 static void on_timer(void *ctx) {
+    static void (*const checks[])(struct sl_front_conn * c, uint64_t now) = {
+        check_streams, check_head, check_write, check_idle, check_linger};
     struct sl_front_conn *c = ctx;
     uint64_t now = c->loop->now;
-    if (c->state == SL_FRONT_LINGER) {
-        if (now >= c->linger_until)
-            sl_front_conn_close(c, SL_CLOSE_DONE, false);
-    } else {
-        check_streams(c, now);
-        check_head(c, now);
-        if (c->state != SL_FRONT_CLOSED)
-            check_write(c, now);
-        if (c->state != SL_FRONT_CLOSED)
-            check_idle(c, now);
-    }
+    for (size_t i = 0; i < sizeof(checks) / sizeof(*checks) && c->state != SL_FRONT_CLOSED; i++)
+        checks[i](c, now);
     if (c->state == SL_FRONT_CLOSED)
         return;
     uint64_t at = next_deadline(c);
@@ -265,6 +263,7 @@ void sl_front_conn_linger(struct sl_front_conn *c) {
     c->state = SL_FRONT_LINGER;
     sl_list_remove(&c->dirty_link);
     sl_list_remove(&c->resume_link);
+    c->head_since = c->idle_since = c->write_since = 0; /* linger_until stands for all of them */
     uint32_t ms = sl_conn_pending(c->conn) > 0 ? c->limits->write_ms : LINGER_MS;
     c->linger_until = c->loop->now + ms * SL_NS_PER_MS;
     c->linger_bytes = LINGER_BYTES;

@@ -137,8 +137,10 @@ static int h2_open(struct sl_front_conn *c) {
     int err = make_session(h);
     if (err == SL_OK)
         err = greet(h);
-    if (err == SL_OK)
+    if (err == SL_OK) {
+        sl_front_conn_head(c, true); /* the preface is due at once */
         sl_front_conn_mark(c);
+    }
     return err;
 }
 

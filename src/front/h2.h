@@ -32,7 +32,7 @@
  * 50 ms. The connection's bounds what its paused streams may hold together.
  */
 #define H2_STREAM_WINDOW     (1 << 20)
-#define H2_CONNECTION_WINDOW (2 << 20)
+#define H2_CONNECTION_WINDOW (4 << 20)
 
 enum h2_drain {
     H2_SERVING,

@@ -53,7 +53,8 @@ static void consume(struct h2 *h, int32_t id, size_t n) {
 static void expect_progress(struct h2_stream *s) {
     struct sl_front_conn *c = s->base.c;
     s->base.write_since = c->loop->now;
-    sl_front_conn_due(c, c->loop->now + c->limits->write_ms * SL_NS_PER_MS);
+    if (c->limits->write_ms)
+        sl_front_conn_due(c, c->loop->now + c->limits->write_ms * SL_NS_PER_MS);
 }
 
 /* ---- life ---- */
@@ -66,8 +67,6 @@ void h2_stream_set_over(struct h2_stream *s, enum sl_close_reason reason) {
 }
 
 void h2_stream_end(struct h2_stream *s) {
-    if (s->base.close_after)
-        h2_drain(s->base.c);
     sl_stream_end(&s->base, s->base.reason);
 }
 
@@ -97,7 +96,7 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
         h->head = NULL;
     if (!s->sent_end && !s->base.aborted)
         h2_count_reset(h);
-    h2_stream_set_over(s, s->sent_end ? SL_CLOSE_DONE : SL_CLOSE_CLIENT);
+    h2_stream_set_over(s, s->sent_end ? s->base.reason : SL_CLOSE_CLIENT);
     return 0;
 }
 
@@ -298,7 +297,7 @@ bool h2_stream_release(struct h2_stream *s) {
     sl_list_remove(&s->held_link);
     sl_chain_done(&s->held);
     s->held_at = (struct sl_chain_cursor){.offset = s->held.end};
-    if (s->end_held && !s->base.aborted)
+    if (s->end_held)
         sl_stream_body_end(&s->base);
     return false;
 }
@@ -313,12 +312,12 @@ static int on_frame_recv(nghttp2_session *session, const nghttp2_frame *frame, v
         s = stream_of(h, frame->hd.stream_id);
         if (s && s == h->head)
             head_complete(s, end_stream);
-        else if (s && end_stream && !s->base.aborted)
+        else if (s && end_stream)
             body_end(s); /* behind trailers */
         break;
     case NGHTTP2_DATA:
         s = stream_of(h, frame->hd.stream_id);
-        if (s && end_stream && !s->base.aborted)
+        if (s && end_stream)
             body_end(s);
         break;
     case NGHTTP2_SETTINGS:
@@ -475,8 +474,6 @@ int h2_stream_respond(struct sl_stream *base, const struct sl_response_head *hea
                                 is_bodyless(s, head) ? NULL : &body) != 0)
         return SL_E_NOMEM;
     expect_progress(s);
-    if (base->close_after)
-        h2_drain(base->c);
     return SL_OK;
 }
 
@@ -529,9 +526,10 @@ void h2_stream_abort(struct sl_stream *base) {
     h2_stream_set_over(s, base->reason);
 }
 
-/* What was held follows from the transport's resume; until then on_data holds more. */
+/* While paused, on_data holds what comes; then what was held comes first. */
 void h2_stream_pause(struct sl_stream *base, bool on) {
-    (void)base, (void)on;
+    if (!on && sl_list_linked(&h2_stream(base)->held_link))
+        sl_front_conn_resume(base->c);
 }
 
 void h2_stream_callbacks(nghttp2_session_callbacks *callbacks) {

@@ -1,6 +1,6 @@
 /*
- * What fetch's files share: fetch.c owns the states and the turn, fetch_setup.c turns a request into
- * curl's options, fetch_reply.c takes what curl delivers, fetch_error.c says what went wrong.
+ * What fetch's files share: fetch.c owns the states and the turn, fetch_setup.c turns a request
+ * into curl's options, fetch_reply.c takes what curl delivers, fetch_error.c says what went wrong.
  *
  * A fetch and its easy handle are one object, pooled: an easy handle keeps its options between uses
  * and only what differs is set again. State is list membership:
@@ -32,9 +32,9 @@
 /* A body in several chunks up to this size is gathered, so that it leaves with its head in one
  * write; the copy is cheaper than the second write. Held per pooled handle. */
 #define SL_FETCH_GATHER_MAX 16384
-/* curl copies a body below this into one buffer with the head (its MAX_INITIAL_POST_SIZE) the moment
- * the request is sent, and never looks at it again. Larger ones are read through a callback, so that
- * a cancelled fetch's body is not touched. */
+/* curl copies a body below this into one buffer with the head (its MAX_INITIAL_POST_SIZE) the
+ * moment the request is sent, and never looks at it again. Larger ones are read through a callback,
+ * so that a cancelled fetch's body is not touched. */
 #define SL_FETCH_INLINE_MAX 65536
 /* Easy handles kept for reuse (about 5 KB each, and what they gathered). */
 #define SL_FETCH_SPARES_MAX 256
@@ -44,8 +44,8 @@ struct sl_fetch_origin {
     uint64_t id;         /* never used twice, so that a pooled handle knows whose options it has */
     CURLU *url;
     char *authority;
-    char *ca_file;     /* NULL: the system's */
-    const char *proxy; /* owned by the client; NULL: none */
+    char *ca_file;      /* NULL: the system's */
+    const char *proxy;  /* owned by the client; NULL: none */
     bool tls, absolute; /* absolute: plain HTTP over an HTTP proxy, which wants the whole URL */
 };
 

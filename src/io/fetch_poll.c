@@ -16,6 +16,7 @@ struct sl_fetch_poll {
     struct sl_fetch_polls *polls;
     curl_socket_t fd;
     int wanted, watched; /* UV_READABLE | UV_WRITABLE */
+    bool ours;           /* opened and closed by our callbacks, once it is connected */
     bool kept;
 };
 
@@ -53,14 +54,16 @@ static struct sl_fetch_poll *find(const struct sl_fetch_polls *polls, curl_socke
     return fd >= 0 && fd < polls->cap ? polls->by_fd[fd] : NULL;
 }
 
-/* Descriptors are small numbers that the kernel hands out lowest first: RLIMIT_NOFILE bounds this. */
+/* Descriptors are small numbers that the kernel hands out lowest first: RLIMIT_NOFILE bounds this.
+ */
 static int cover(struct sl_fetch_polls *polls, curl_socket_t fd) {
     if (fd < polls->cap)
         return SL_OK;
     int cap = polls->cap ? polls->cap : 64;
     while (cap <= fd)
         cap *= 2;
-    struct sl_fetch_poll **by_fd = sl_realloc(polls->by_fd, (size_t)cap * sizeof(struct sl_fetch_poll *));
+    struct sl_fetch_poll **by_fd =
+        sl_realloc(polls->by_fd, (size_t)cap * sizeof(struct sl_fetch_poll *));
     if (!by_fd)
         return SL_E_NOMEM;
     memset(by_fd + polls->cap, 0, (size_t)(cap - polls->cap) * sizeof(struct sl_fetch_poll *));
@@ -100,11 +103,24 @@ void sl_fetch_polls_release(struct sl_fetch_polls *polls, curl_socket_t fd) {
     uv_close((uv_handle_t *)&poll->handle, on_closed);
 }
 
-int sl_fetch_polls_keep(struct sl_fetch_polls *polls, curl_socket_t fd) {
+static void watch(struct sl_fetch_poll *poll, int wanted) {
+    poll->wanted = wanted;
+    if (wanted != poll->watched && uv_poll_start(&poll->handle, wanted, on_poll) == 0)
+        poll->watched = wanted;
+}
+
+int sl_fetch_polls_opened(struct sl_fetch_polls *polls, curl_socket_t fd) {
+    struct sl_fetch_poll *old = find(polls, fd);
+    int wanted = old ? old->wanted : 0;
+    sl_fetch_polls_release(polls, fd);
     struct sl_fetch_poll *poll = open_poll(polls, fd);
     if (!poll)
         return SL_E_NOMEM;
-    poll->kept = true;
+    poll->ours = true;
+    /* curl closed a connecting socket of this number a moment ago and has not said so: if the same
+     * transfer goes on with this one, it will not say that it wants the same again. */
+    if (wanted)
+        watch(poll, wanted);
     return SL_OK;
 }
 
@@ -120,7 +136,6 @@ void sl_fetch_polls_watch(struct sl_fetch_polls *polls, curl_socket_t fd, int wh
     /* Without memory for a resolver's socket the transfer ends by its time limit. */
     if (!poll && !(poll = open_poll(polls, fd)))
         return;
-    poll->wanted = (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0);
-    if (poll->wanted != poll->watched && uv_poll_start(&poll->handle, poll->wanted, on_poll) == 0)
-        poll->watched = poll->wanted;
+    poll->kept = poll->kept || (poll->ours && (what & CURL_POLL_IN));
+    watch(poll, (what & CURL_POLL_IN ? UV_READABLE : 0) | (what & CURL_POLL_OUT ? UV_WRITABLE : 0));
 }

@@ -45,7 +45,7 @@ static curl_socket_t on_open(void *ctx, curlsocktype purpose, struct curl_sockad
     f->opened = true;
     int fd = socket(address->family, address->socktype | SOCK_CLOEXEC | SOCK_NONBLOCK,
                     address->protocol);
-    if (fd >= 0 && sl_fetch_polls_keep(&f->client->polls, fd) < 0) {
+    if (fd >= 0 && sl_fetch_polls_opened(&f->client->polls, fd) < 0) {
         close(fd);
         return CURL_SOCKET_BAD;
     }
@@ -183,6 +183,16 @@ static bool is_one_line(struct sl_slice s) {
     return true;
 }
 
+/* A space or control byte would end the target, and what follows be taken for something else. */
+static bool is_target(struct sl_slice s) {
+    if (s.len == 0 || s.ptr[0] != '/')
+        return false;
+    for (size_t i = 0; i < s.len; i++)
+        if ((unsigned char)s.ptr[i] <= ' ' || s.ptr[i] == 0x7f)
+            return false;
+    return true;
+}
+
 /* Headers that are made here, from the origin and the body. */
 static bool is_own(struct sl_slice name) {
     switch (name.len) {
@@ -243,10 +253,11 @@ static int set_headers(struct sl_fetch *f, const struct sl_fetch_request *r) {
         lines++;
         value_len++;
     }
-    if (lines == 1 && value_len == 0) /* curl's way to write one header without a value */
-        text->ptr[text->len - 2] = ';';
-    if (lines == 1 && value_len == 0)
+    if (lines == 1 && value_len == 0) {
+        /* "Name: " alone would switch the header off; "Name;" is how curl wants it. */
         text->len--;
+        text->ptr[text->len - 1] = ';';
+    }
     int rc = sl_buf_terminate(text);
     if (rc < 0)
         return rc;
@@ -348,13 +359,13 @@ int sl_fetch_setup(struct sl_fetch *f, const struct sl_fetch_request *r) {
     f->lines = 0;
     f->refused = 0;
     f->why[0] = '\0';
-    if (r->target.len == 0 || r->target.ptr[0] != '/' || !is_one_line(r->target))
+    if (!is_target(r->target))
         return SL_E_INVALID;
     int rc = set_headers(f, r);
     if (rc < 0)
         return rc;
-    return set_origin(f, r->origin, r->no_proxy) && set_target(f, r) &&
-                   set_method(f, r->method) && set_connect_limit(f, r->connect_ms)
+    return set_origin(f, r->origin, r->no_proxy) && set_target(f, r) && set_method(f, r->method) &&
+                   set_connect_limit(f, r->connect_ms)
                ? SL_OK
                : SL_E_NOMEM;
 }

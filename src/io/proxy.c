@@ -23,7 +23,8 @@ int sl_proxies_init(struct sl_proxies *proxies, const char *(*getenv)(const char
     static const char *const none[] = {"no_proxy", "NO_PROXY", NULL};
     *proxies = (struct sl_proxies){0};
     if (copy(getenv, http, &proxies->http) == SL_OK &&
-        copy(getenv, https, &proxies->https) == SL_OK && copy(getenv, none, &proxies->none) == SL_OK)
+        copy(getenv, https, &proxies->https) == SL_OK &&
+        copy(getenv, none, &proxies->none) == SL_OK)
         return SL_OK;
     sl_proxies_done(proxies);
     return SL_E_NOMEM;

@@ -34,7 +34,20 @@ const struct sl_sim_shape *sl_sim_shape_of(enum sl_family family);
 /* The family a body seems to be written for: an ARN may not say. */
 enum sl_family sl_sim_family_of_body(const cJSON *body);
 
-/* Shared by Claude's and Converse's shapes. */
+/* Decodes what /anthropic/v1/messages/count_tokens takes: the same body, without max_tokens. */
+SL_NODISCARD int sl_sim_messages_count(struct sl_sim_ask *ask, const cJSON *body);
+
+/* A message's content in OpenAI's bodies: a string, or parts. */
+void sl_sim_openai_content(struct sl_sim_ask *ask, const cJSON *content);
+
+/* For decoders, which are lists of things to check: returns the first error. */
+#define SL_SIM_CHECK(call)                                                                         \
+    do {                                                                                           \
+        int error_ = (call);                                                                       \
+        if (error_)                                                                                \
+            return error_;                                                                         \
+    } while (0)
+
 static inline bool sl_sim_is_thought(const struct sl_sim_block *block) {
     return block->kind == SL_SIM_BLOCK_THOUGHT;
 }

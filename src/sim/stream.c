@@ -3,7 +3,7 @@
 #include "sluice/wire/eventstream.h"
 #include "sluice/wire/sse.h"
 
-#define MAX_EVENT (256 * 1024)
+#define MAX_EVENT (512 * 1024)
 
 /* ---- The walk --------------------------------------------------------------------- */
 

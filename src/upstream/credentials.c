@@ -83,15 +83,18 @@ static bool find_profile(struct sl_credentials_provider *p) {
 }
 
 static int load_profiles(struct sl_credentials_provider *p) {
+    char why[WHY_SIZE / 2];
     bool named = find_profile(p);
-    int rc = sl_profiles_load(p->ctx.getenv, &p->ctx.profiles, p->why, sizeof(p->why));
-    if (rc < 0)
+    int rc = sl_profiles_load(p->ctx.getenv, &p->ctx.profiles, why, sizeof(why));
+    if (rc < 0) {
+        snprintf(p->why, sizeof(p->why), "no AWS credentials: %s", why);
         return rc;
+    }
     if (!named || sl_profiles_has(p->ctx.profiles, sl_slice_str(p->profile)))
         return SL_OK;
     snprintf(p->why, sizeof(p->why),
-             "profile %s is neither in the AWS config file nor in the shared credentials file: "
-             "name another with `profile` or AWS_PROFILE, or add it",
+             "no AWS credentials: profile %s is neither in the AWS config file nor in the shared "
+             "credentials file: name another with `profile` or AWS_PROFILE, or add it",
              p->profile);
     return SL_E_NOTFOUND;
 }
@@ -320,7 +323,7 @@ const struct sl_credentials *sl_credentials_get(struct sl_credentials_provider *
         return &p->current->view;
     sl_list_push_back(&p->waiters, &wait->link);
     if (!p->fetching)
-        sl_loop_again(p->ctx.loop);
+        sl_loop_want(p->ctx.loop, SL_TURN_TRANSFERS);
     return NULL;
 }
 
@@ -343,14 +346,15 @@ bool sl_credentials_rejected(struct sl_credentials_provider *p, struct sl_slice 
 const char *sl_credentials_region(struct sl_credentials_provider *p) {
     if (p->region_looked_up)
         return p->region_found;
-    p->region_looked_up = true;
+    /* A fetch under way has the files at hand; a broken file leaves the environment to look at. */
     bool loaded_here = !p->ctx.profiles;
-    if (loaded_here && load_profiles(p) < 0 && !p->ctx.profiles)
-        return NULL;
+    int rc = loaded_here ? load_profiles(p) : SL_OK;
+    (void)rc;
     struct sl_slice region = sl_credctx_region(&p->ctx);
     if (region.len)
         p->region_found = sl_strndup(region.ptr, region.len);
     if (loaded_here)
         drop_profiles(p);
+    p->region_looked_up = true;
     return p->region_found;
 }

@@ -41,7 +41,7 @@ const struct sl_credsource *const *sl_credsources_named(struct sl_slice canonica
 struct sl_slice sl_credctx_setting(const struct sl_credctx *ctx, const char *variable,
                                    const char *key) {
     struct sl_slice value = sl_credctx_env(ctx, variable);
-    if (value.len == 0 &&
+    if (value.len == 0 && ctx->profiles &&
         !sl_profiles_get(ctx->profiles, SL_PROFILE_MERGED, sl_slice_str(ctx->profile), key, &value))
         return SL_EMPTY;
     return value;

@@ -23,16 +23,16 @@ struct sl_credctx {
     struct sl_loop *loop;
     struct sl_fetch_client *client;
     sl_getenv getenv;
-    struct sl_profiles *profiles;
-    const char *profile;   /* the session's; never NULL */
-    bool profile_explicit; /* named by the caller, not by the environment or by default */
-    const char *region;    /* the caller's, for STS; NULL: look it up */
+    struct sl_profiles *profiles; /* of the fetch under way; NULL: none could be read */
+    const char *profile;          /* the session's; never NULL */
+    bool profile_explicit;        /* named by the caller, not by the environment or by default */
+    const char *region;           /* the caller's, for STS; NULL: look it up */
     bool woken;
 };
 
 static inline void sl_credctx_wake(struct sl_credctx *ctx) {
     ctx->woken = true;
-    sl_loop_again(ctx->loop);
+    sl_loop_want(ctx->loop, SL_TURN_TRANSFERS);
 }
 /* The variable's value; the empty slice where unset or empty. */
 static inline struct sl_slice sl_credctx_env(const struct sl_credctx *ctx, const char *name) {

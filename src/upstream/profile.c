@@ -27,6 +27,7 @@ struct named {
 struct sl_profiles {
     struct sl_ini *config, *credentials; /* NULL: no such file */
     struct named *sections;              /* one for each section of config */
+    size_t section_count;
 };
 
 int sl_small_file_read(const char *path, struct sl_buf *buf) {
@@ -173,6 +174,7 @@ int sl_profiles_load(sl_getenv env, struct sl_profiles **out, char *why, size_t 
     if (rc == SL_OK) {
         p->sections = sl_calloc(count, sizeof(*p->sections));
         rc = p->sections ? SL_OK : SL_E_NOMEM;
+        p->section_count = p->sections ? count : 0;
     }
     for (size_t i = 0; i < count && rc == SL_OK; i++)
         rc = name_section(sl_ini_section_name(p->config, i), &p->sections[i]);
@@ -187,7 +189,7 @@ int sl_profiles_load(sl_getenv env, struct sl_profiles **out, char *why, size_t 
 void sl_profiles_free(struct sl_profiles *p) {
     if (!p)
         return;
-    for (size_t i = 0; p->sections && i < sl_ini_section_count(p->config); i++)
+    for (size_t i = 0; i < p->section_count; i++)
         sl_free(p->sections[i].name);
     sl_free(p->sections);
     sl_ini_free(p->config);
@@ -198,7 +200,7 @@ void sl_profiles_free(struct sl_profiles *p) {
 /* Of two sections that define one profile, the later replaces the earlier. */
 static bool find_config(const struct sl_profiles *p, enum kind kind, struct sl_slice name,
                         size_t *section) {
-    for (size_t i = p->config ? sl_ini_section_count(p->config) : 0; i-- > 0;)
+    for (size_t i = p->section_count; i-- > 0;)
         if (p->sections[i].kind == kind && sl_slice_eq(sl_slice_str(p->sections[i].name), name)) {
             *section = i;
             return true;

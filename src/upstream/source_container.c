@@ -96,7 +96,7 @@ static enum sl_credpoll begin(struct sl_credwalk *walk, struct question *q) {
         .connect_ms = 2000,
         .answer_ms = 2000,
         .attempts = 3,
-        .pause_ms = 500,
+        .pause_ms = 200,
         .no_proxy = true,
         .again = sl_credhttp_not_ok,
     };

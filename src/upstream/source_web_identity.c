@@ -20,8 +20,8 @@ static struct sl_slice setting(const struct sl_credwalk *walk, const char *varia
     return value.len ? value : sl_credwalk_setting(walk, key);
 }
 
-static enum sl_credpoll send(struct sl_credwalk *walk, struct exchange *e, struct sl_slice role,
-                             struct sl_slice token) {
+static enum sl_credpoll exchange_token(struct sl_credwalk *walk, struct exchange *e,
+                                       struct sl_slice role, struct sl_slice token) {
     char own_name[SL_STS_SESSION_NAME_SIZE], why[SL_CRED_WHY_SIZE / 2];
     struct sl_slice name = setting(walk, "AWS_ROLE_SESSION_NAME", "role_session_name");
     sl_sts_session_name(walk->ctx->loop->wall_ms, own_name);
@@ -56,7 +56,7 @@ static enum sl_credpoll begin(struct sl_credwalk *walk, struct exchange *e) {
     while (token.len && (token.ptr[token.len - 1] == '\n' || token.ptr[token.len - 1] == '\r'))
         token.len--;
     enum sl_credpoll result = rc == SL_OK && token.len
-                                  ? send(walk, e, role, token)
+                                  ? exchange_token(walk, e, role, token)
                                   : sl_credwalk_fail(walk, "the token file %s %s", path,
                                                      rc == SL_OK ? "is empty" : "cannot be read");
     sl_buf_done_secret(&text);

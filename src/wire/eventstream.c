@@ -28,7 +28,7 @@
 /* What a sender may use for one string: AWS's own C library refuses more than a signed length. */
 #define MAX_SENT_VALUE INT16_MAX
 /* Headers up to this number are checked for duplicates without an allocation. */
-#define FEW_HEADERS 32
+#define FEW_HEADERS ((size_t)32)
 
 static uint64_t read_be(const char *p, size_t bytes) {
     uint64_t v = 0;

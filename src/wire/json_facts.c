@@ -16,10 +16,12 @@ enum number_part { WHOLE, FRACTION, EXPONENT };
 /* No document is long enough for an exponent beyond this to matter. */
 #define EXPONENT_CAP INT64_C(1000000000000000)
 
-/* The facts of a set, one by one. */
-#define EACH_FACT(f, set, fact)                                                                    \
-    for (uint32_t left_ = (set); left_ != 0; left_ &= left_ - 1)                                   \
-        for (struct sl_json_fact *fact = &(f)->facts[__builtin_ctz(left_)]; fact; fact = NULL)
+/* Takes one fact out of a set that is not empty. */
+static struct sl_json_fact *take_fact(const struct sl_json_facts *f, uint32_t *set) {
+    struct sl_json_fact *fact = &f->facts[__builtin_ctz(*set)];
+    *set &= *set - 1;
+    return fact;
+}
 
 static void number_byte(struct sl_json_number *n, char c) {
     switch (c) {
@@ -93,12 +95,13 @@ static int on_piece(struct sl_json_facts *f, const struct sl_json_token *token, 
     if (f->active == 0) {
         f->active = set;
         f->number = (struct sl_json_number){0};
-        EACH_FACT(f, set, fact)
-        forget(fact);
+        for (uint32_t left = set; left != 0;)
+            forget(take_fact(f, &left));
     }
     for (size_t i = 0; number && i < token->text.len; i++)
         number_byte(&f->number, token->text.ptr[i]);
-    EACH_FACT(f, set, fact) {
+    for (uint32_t left = set; left != 0;) {
+        struct sl_json_fact *fact = take_fact(f, &left);
         int rc = keep_text(fact, token->text);
         if (rc != 0)
             return rc;
@@ -106,7 +109,8 @@ static int on_piece(struct sl_json_facts *f, const struct sl_json_token *token, 
     if (!token->last)
         return 0;
     f->active = 0;
-    EACH_FACT(f, set, fact) {
+    for (uint32_t left = set; left != 0;) {
+        struct sl_json_fact *fact = take_fact(f, &left);
         fact->integer = number ? number_value(&f->number) : 0;
         fact->start = token->offset;
         fact->end = token->end;
@@ -117,7 +121,8 @@ static int on_piece(struct sl_json_facts *f, const struct sl_json_token *token, 
 
 /* true, false, null. */
 static void on_literal(struct sl_json_facts *f, const struct sl_json_token *token, uint32_t set) {
-    EACH_FACT(f, set, fact) {
+    for (uint32_t left = set; left != 0;) {
+        struct sl_json_fact *fact = take_fact(f, &left);
         forget(fact);
         fact->integer = token->event == SL_JSON_TRUE;
         fact->start = token->offset;
@@ -133,14 +138,16 @@ static void on_begin(struct sl_json_facts *f, const struct sl_json_token *token,
         return;
     if (token->event == SL_JSON_ARRAY_BEGIN)
         f->matching[level + 1] = set & f->any_element[level];
-    EACH_FACT(f, set & f->ends[level], fact) {
+    for (uint32_t left = set & f->ends[level]; left != 0;) {
+        struct sl_json_fact *fact = take_fact(f, &left);
         forget(fact);
         fact->start = token->offset;
     }
 }
 
 static void on_end(struct sl_json_facts *f, const struct sl_json_token *token, uint32_t set) {
-    EACH_FACT(f, set, fact) {
+    for (uint32_t left = set; left != 0;) {
+        struct sl_json_fact *fact = take_fact(f, &left);
         fact->end = token->end;
         fact->type = SL_FACT_CONTAINER;
     }
@@ -159,8 +166,8 @@ static void on_key_complete(struct sl_json_facts *f, unsigned depth, uint32_t ca
     }
     f->matching[depth] = match;
     /* If this key was there before, its value is now void. */
-    EACH_FACT(f, match & f->plain[level], fact)
-    forget(fact);
+    for (uint32_t left = match & f->plain[level]; left != 0;)
+        forget(take_fact(f, &left));
 }
 
 static int on_key(struct sl_json_facts *f, const struct sl_json_token *token) {

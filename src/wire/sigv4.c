@@ -10,6 +10,7 @@
 #include "sluice/wire/sigv4.h"
 
 #include <assert.h>
+#include <limits.h>
 #include <openssl/mem.h>
 #include <openssl/sha.h>
 
@@ -102,11 +103,18 @@ static bool is_one_line(struct sl_slice s) {
     return sl_slice_find(s, '\n') == s.len;
 }
 
+/* No white space, no control characters. Without branches, so that it runs on whole vectors. */
+static bool is_solid(struct sl_slice s) {
+    unsigned char smallest = UCHAR_MAX;
+    for (size_t i = 0; i < s.len; i++) {
+        unsigned char c = (unsigned char)s.ptr[i];
+        smallest = c < smallest ? c : smallest;
+    }
+    return smallest > ' ';
+}
+
 static bool is_header_name(struct sl_slice name) {
-    bool ok = name.len > 0;
-    for (size_t i = 0; i < name.len; i++)
-        ok &= (unsigned char)name.ptr[i] > ' ';
-    return ok;
+    return name.len > 0 && is_solid(name);
 }
 
 static bool is_digits(struct sl_slice s) {
@@ -129,11 +137,7 @@ static int add_lower(struct sl_buf *out, struct sl_slice s) {
 
 /* Appends s without white space at its ends and with each run of it inside as one space. */
 static int add_collapsed(struct sl_buf *out, struct sl_slice s) {
-    /* Most values (tokens, hashes, dates) hold none: one pass without branches finds out. */
-    bool plain = true;
-    for (size_t i = 0; i < s.len; i++)
-        plain &= (unsigned char)s.ptr[i] > ' ';
-    if (plain)
+    if (is_solid(s)) /* as most are: tokens, hashes, dates */
         return sl_buf_add(out, s);
     int rc = sl_buf_reserve(out, s.len);
     if (rc < 0)

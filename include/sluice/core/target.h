@@ -8,9 +8,11 @@
 /* Strings are owned by the configuration they came from and live as long as it does. */
 struct sl_target_settings {
     const char *name;
-    const char *region;    /* "us-east-1"; NULL: found as AWS's SDKs do (env, profile) */
-    const char *endpoint;  /* "https://host[:port]" for every plane; NULL: AWS's own by region */
-    const char *profile;   /* named profile of the shared files; NULL: the default chain */
+    const char *region;   /* "us-east-1"; NULL: found as AWS's SDKs do (env, profile) */
+    const char *endpoint; /* "https://host[:port]" for every plane; NULL: AWS's own by region */
+    const char *profile;  /* named profile of the shared files; NULL: the default chain */
+    const char *access_key_id,
+        *secret;           /* fixed keys, the simulator's; NULL: the chain of AWS's SDKs */
     bool fips, dual_stack; /* variants of AWS's own endpoints; an error with `endpoint` */
     bool mantle;           /* serves bedrock-mantle calls too */
     const char

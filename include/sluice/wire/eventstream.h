@@ -18,8 +18,8 @@
 
 #define SL_EVENTSTREAM_PRELUDE     12
 #define SL_EVENTSTREAM_OVERHEAD    16
-#define SL_EVENTSTREAM_MAX_HEADERS (128 * 1024)
-#define SL_EVENTSTREAM_MAX_PAYLOAD (24 * 1024 * 1024)
+#define SL_EVENTSTREAM_MAX_HEADERS 131072   /* 128 KiB */
+#define SL_EVENTSTREAM_MAX_PAYLOAD 25165824 /* 24 MiB */
 
 struct sl_eventstream_message {
     struct sl_slice frame;   /* the whole message, as it came */
@@ -75,12 +75,15 @@ SL_NODISCARD int64_t sl_eventstream_decode(struct sl_slice in, struct sl_eventst
 /* Walks headers: 1 and *out, 0 at the end, SL_E_PROTOCOL. Moves *rest on. */
 SL_NODISCARD int sl_eventstream_next_header(struct sl_slice *rest,
                                             struct sl_eventstream_header *out);
-/* Checks every header, duplicates included. */
+/* Checks every header, duplicates included. SL_E_NOMEM is possible beyond 32 headers. */
 SL_NODISCARD int sl_eventstream_check_headers(struct sl_slice headers);
 /* The string value of a header, or the empty slice. */
 struct sl_slice sl_eventstream_string(struct sl_slice headers, struct sl_slice name);
 
-/* Builds a frame whose headers are all strings. */
+/*
+ * Builds a frame whose headers are all strings. SL_E_INVALID for an empty name, SL_E_LIMIT for what
+ * does not fit into a header, a frame or the buffer.
+ */
 struct sl_eventstream_pair {
     struct sl_slice name, value;
 };

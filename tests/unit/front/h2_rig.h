@@ -93,6 +93,7 @@ struct rig {
     uint16_t port;
     uv_timer_t guard;
     bool guard_fired;
+    bool memory_fails; /* allocations are made to fail */
     struct exchange *exchanges[EXCHANGES_MAX];
     size_t count, closed;
 };
@@ -107,7 +108,10 @@ static void respond(struct exchange *e, int status, uint64_t total, uint64_t rea
     };
     e->total = total;
     e->ready = ready;
-    assert_int_equal(sl_stream_respond(e->stream, &head), SL_OK);
+    if (sl_stream_respond(e->stream, &head) != SL_OK) {
+        assert_true(e->rig->memory_fails);
+        sl_stream_abort(e->stream);
+    }
 }
 
 static void give(struct exchange *e, uint64_t ready) {
@@ -119,6 +123,7 @@ static struct exchange *exchange_new(struct rig *rig, struct sl_stream *stream,
                                      const struct sl_request_head *head) {
     assert_true(rig->count < EXCHANGES_MAX);
     struct exchange *e = calloc(1, sizeof(*e));
+    assert_non_null(e);
     rig->exchanges[rig->count++] = e;
     struct sl_slice token = sl_headers_get(&head->headers, SL_LIT("x-token"));
     *e = (struct exchange){.rig = rig, .stream = stream, .intact = true};
@@ -560,8 +565,8 @@ static void client_close(struct client *c) {
 static int32_t client_submit(struct client *c, const nghttp2_nv *nva, size_t count,
                              int64_t upload) {
     nghttp2_data_provider provider = {.read_callback = client_upload};
-    int32_t id = nghttp2_submit_request(c->session, NULL, nva, count,
-                                        upload >= 0 ? &provider : NULL, NULL);
+    int32_t id =
+        nghttp2_submit_request(c->session, NULL, nva, count, upload >= 0 ? &provider : NULL, NULL);
     assert_true(id > 0);
     struct call *call = call_of(c, id);
     call->intact = true;

@@ -191,8 +191,6 @@ static void many_headers(void **state) {
     assert_int_equal(sl_eventstream_check_headers(text(&headers)), SL_E_NOMEM);
     assert_int_equal(sl_buf_add(&headers, SL_LIT("\003000\0")), 0);
     assert_int_equal(sl_eventstream_check_headers(text(&headers)), SL_E_PROTOCOL);
-    assert_int_equal(sl_buf_add(&headers, sl_slice_of(headers.ptr, 10)), 0);
-    assert_int_equal(sl_eventstream_check_headers(text(&headers)), SL_E_PROTOCOL);
     sl_buf_done(&headers);
 }
 
@@ -256,8 +254,8 @@ static void any_flipped_bit_is_seen(void **state) {
     (void)state;
     struct sl_buf out;
     bool boundary;
-    build_stream(&out);
-    for (size_t bit = 0; bit < 61 * 8; bit++) {
+    build_stream(&out); /* whose first frame has 61 bytes, 488 bits */
+    for (size_t bit = 0; bit < 488; bit++) {
         struct sl_eventstream_message m;
         out.ptr[bit / 8] = (char)(out.ptr[bit / 8] ^ 1 << bit % 8);
         assert_int_equal(sl_eventstream_decode(text(&out), &m), SL_E_PROTOCOL);

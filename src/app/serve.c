@@ -1,0 +1,383 @@
+/*
+ * The gateway's life: everything is opened in one order, and closed in the opposite one.
+ *
+ *   configuration ─ state ─ TLS ─ [simulator] ─ upstream ─ flow ─ front ─ admin ─▶ ready
+ *
+ * SIGHUP loads the configuration again: a bad one is reported and changes nothing. SIGTERM and
+ * SIGINT drain: no new requests, what runs finishes within `drain`; a second signal ends it at
+ * once.
+ */
+#include "sluice/app/serve.h"
+
+#include <signal.h>
+#include <stdio.h>
+
+#include "app/admin.h"
+#include "app/notify.h"
+#include "app/state.h"
+#include "sluice/base/chain.h"
+#include "sluice/base/mem.h"
+#include "sluice/flow/flow.h"
+
+#define WHY_SIZE     1024
+#define EXIT_FINE    0
+#define EXIT_RUNTIME 1
+#define EXIT_CONFIG  2
+
+struct server {
+    uv_loop_t uv;
+    struct sl_loop loop;
+    const struct sl_config_source *source;
+    struct sl_config *config;
+    struct sl_state state;
+    struct sl_tls *tls;
+    struct sl_fetch_client *fetch;
+    struct sl_sim *sim;
+    char sim_endpoint[96];
+    struct sl_flow *flow;
+    struct sl_front *front;
+    struct sl_admin *admin;
+    const char *address; /* of the first listener */
+    struct sl_metrics metrics;
+    uv_signal_t on_term, on_int, on_hup;
+    struct sl_timer drain_timer;
+    struct sl_turn_hook drain_check;
+    bool draining, stopped;
+    char why[WHY_SIZE];
+};
+
+/* ---- settings of the rooms, from the configuration ---- */
+
+static struct sl_slice successor(void *ctx, struct sl_slice model) {
+    const struct server *s = ctx;
+    const struct sl_string_map *map = &s->config->models.successors;
+    for (size_t i = 0; i < map->count; i++)
+        if (sl_slice_eq(sl_slice_str(map->items[i].name), model))
+            return sl_slice_str(map->items[i].value);
+    return SL_EMPTY;
+}
+
+static struct sl_flow_settings flow_settings(struct server *s) {
+    const struct sl_config *c = s->config;
+    struct sl_flow_settings settings = {
+        .sched = {.max_in_flight = c->max_in_flight,
+                  .max_requests = c->queue.max_requests,
+                  .max_bytes = c->queue.max_bytes,
+                  .max_wait_ns = (uint64_t)c->queue.max_wait_ms * SL_NS_PER_MS},
+        .dialect = {.map_retired = c->models.retired == SL_RETIRED_MAP,
+                    .successor = successor,
+                    .successor_ctx = s},
+        .memory_max = c->memory_max,
+        .linger_ns = (uint64_t)c->linger_ms * SL_NS_PER_MS,
+        .guard_hosts = c->auth == SL_AUTH_NONE,
+        .access_log = c->log.access,
+    };
+    size_t room = sizeof(settings.hosts) / sizeof(settings.hosts[0]);
+    for (size_t i = 0; i < c->hosts.count && i < room; i++)
+        settings.hosts[settings.host_count++] = sl_slice_str(c->hosts.items[i]);
+    return settings;
+}
+
+/* Where calls go: as configured, or the simulator in this process with the keys that it accepts. */
+static struct sl_target *make_target(struct server *s, const struct sl_config *config) {
+    struct sl_target_settings settings = config->target;
+    if (s->sim) {
+        settings.endpoint = s->sim_endpoint;
+        settings.mantle_endpoint = NULL;
+        settings.mantle = true;
+        settings.fips = settings.dual_stack = false;
+        settings.region = config->simulator.region;
+        settings.access_key_id = config->simulator.access_key_id;
+        settings.secret = config->simulator.secret;
+    }
+    return sl_target_new(&s->loop, s->fetch, &settings, &config->timeouts, s->why, sizeof(s->why));
+}
+
+/* ---- opening ---- */
+
+static int open_config(struct server *s) {
+    int err = sl_config_load(s->source, &s->config, s->why, sizeof(s->why));
+    if (err)
+        return err == SL_E_NOMEM ? EXIT_RUNTIME : EXIT_CONFIG;
+    sl_log_setup(s->config->log.level, s->config->log.format);
+    return EXIT_FINE;
+}
+
+static int open_state(struct server *s) {
+    return sl_state_open(&s->state, s->config->state, s->why, sizeof(s->why)) ? EXIT_RUNTIME
+                                                                              : EXIT_FINE;
+}
+
+static int open_tls(struct server *s) {
+    if (!s->config->tls.certificate)
+        return EXIT_FINE;
+    s->tls = sl_tls_new(&s->config->tls, s->why, sizeof(s->why));
+    return s->tls ? EXIT_FINE : EXIT_CONFIG;
+}
+
+static int open_simulator(struct server *s) {
+    if (!s->source->simulator)
+        return EXIT_FINE;
+    s->sim =
+        sl_sim_new(&s->loop, &s->config->simulator, "127.0.0.1", 0, NULL, s->why, sizeof(s->why));
+    if (!s->sim)
+        return EXIT_RUNTIME;
+    snprintf(s->sim_endpoint, sizeof(s->sim_endpoint), "http://%s", sl_sim_address(s->sim));
+    return EXIT_FINE;
+}
+
+static int open_upstream(struct server *s) {
+    struct sl_fetch_client_settings settings = {.max_in_flight = s->config->max_in_flight};
+    s->fetch = sl_fetch_client_new(&s->loop, &settings);
+    if (!s->fetch)
+        return EXIT_RUNTIME;
+    return EXIT_FINE;
+}
+
+static int open_flow(struct server *s) {
+    struct sl_flow_settings settings = flow_settings(s);
+    struct sl_target *target = make_target(s, s->config);
+    if (!target)
+        return EXIT_CONFIG;
+    s->flow = sl_flow_new(&s->loop, &settings, &s->metrics);
+    if (s->flow && sl_flow_set_target(s->flow, target) == SL_OK)
+        return EXIT_FINE;
+    sl_target_free(target);
+    return EXIT_RUNTIME;
+}
+
+static int open_front(struct server *s) {
+    const struct sl_config *c = s->config;
+    s->front = sl_front_new(&s->loop, &c->limits, sl_flow_front_handler(), s->flow);
+    if (!s->front)
+        return EXIT_RUNTIME;
+    for (size_t i = 0; i < c->listen.count; i++) {
+        const char *address =
+            sl_front_listen(s->front, c->listen.items[i].host, c->listen.items[i].port, s->tls,
+                            s->why, sizeof(s->why));
+        if (!address)
+            return EXIT_RUNTIME;
+        if (i == 0)
+            s->address = address;
+    }
+    return EXIT_FINE;
+}
+
+static void measure(void *ctx, struct sl_metrics *metrics) {
+    struct server *s = ctx;
+    sl_flow_measure(s->flow, metrics);
+    metrics->connections = sl_front_stats(s->front).connections;
+    metrics->turn_cpu_max_ns = s->loop.turn_cpu_max;
+}
+
+static const char *not_ready(void *ctx) {
+    const struct server *s = ctx;
+    return s->draining ? "stopping" : NULL;
+}
+
+static int open_admin(struct server *s) {
+    struct sl_admin_settings settings = {.token = s->state.admin_token,
+                                         .measure = measure,
+                                         .not_ready = not_ready,
+                                         .ctx = s,
+                                         .metrics = &s->metrics};
+    s->admin = sl_admin_new(&s->loop, &settings, s->config->admin.host, s->config->admin.port,
+                            s->why, sizeof(s->why));
+    return s->admin ? EXIT_FINE : EXIT_RUNTIME;
+}
+
+/* ---- reloading ---- */
+
+static bool same_text(const char *a, const char *b) {
+    return a == b || (a && b && strcmp(a, b) == 0);
+}
+
+/* What a running process cannot change: said, and left as it is. */
+static void warn_fixed(const struct sl_config *old, const struct sl_config *fresh) {
+    bool moved = old->listen.count != fresh->listen.count || old->admin.port != fresh->admin.port ||
+                 !same_text(old->admin.host, fresh->admin.host);
+    for (size_t i = 0; !moved && i < old->listen.count; i++)
+        moved = old->listen.items[i].port != fresh->listen.items[i].port ||
+                !same_text(old->listen.items[i].host, fresh->listen.items[i].host);
+    if (moved)
+        sl_log(SL_LOG_WARN, "app", "listen and admin take effect at the next start only");
+    if (!same_text(old->state, fresh->state))
+        sl_log(SL_LOG_WARN, "app", "state takes effect at the next start only");
+}
+
+static int reload_tls(struct server *s, const struct sl_config *fresh) {
+    if (!fresh->tls.certificate)
+        return EXIT_FINE;
+    struct sl_tls *tls = sl_tls_new(&fresh->tls, s->why, sizeof(s->why));
+    if (!tls)
+        return EXIT_CONFIG;
+    sl_front_set_tls(s->front, tls);
+    sl_tls_free(s->tls);
+    s->tls = tls;
+    return EXIT_FINE;
+}
+
+/* All that can fail comes first; from the target on, nothing does. */
+static int reload(struct server *s) {
+    struct sl_config *fresh;
+    if (sl_config_load(s->source, &fresh, s->why, sizeof(s->why)) != SL_OK)
+        return EXIT_CONFIG;
+    struct sl_target *target = make_target(s, fresh);
+    if (!target || reload_tls(s, fresh) != EXIT_FINE) {
+        sl_target_free(target);
+        sl_config_free(fresh);
+        return EXIT_CONFIG;
+    }
+    if (sl_flow_set_target(s->flow, target) != SL_OK)
+        sl_target_free(target);
+    warn_fixed(s->config, fresh);
+    struct sl_config *old = s->config;
+    s->config = fresh;
+    struct sl_flow_settings settings = flow_settings(s);
+    sl_flow_configure(s->flow, &settings);
+    sl_front_set_limits(s->front, &fresh->limits);
+    sl_log_setup(fresh->log.level, fresh->log.format);
+    sl_config_free(old);
+    return EXIT_FINE;
+}
+
+static void on_reload(uv_signal_t *handle, int signum) {
+    struct server *s = handle->data;
+    (void)signum;
+    sl_notify("RELOADING=1");
+    if (reload(s) == EXIT_FINE)
+        sl_log(SL_LOG_INFO, "app", "configuration loaded again");
+    else
+        sl_log(SL_LOG_ERROR, "app", "configuration not changed: %s", s->why);
+    sl_notify("READY=1");
+}
+
+/* ---- stopping ---- */
+
+static void stop(struct server *s) {
+    s->stopped = true;
+    uv_stop(&s->uv);
+}
+
+static void on_drain_timeout(void *ctx) {
+    sl_log(SL_LOG_WARN, "app", "stopping with requests unfinished: `drain` is over");
+    stop(ctx);
+}
+
+static void check_drained(void *ctx) {
+    struct server *s = ctx;
+    if (s->draining && !s->stopped && sl_flow_is_idle(s->flow) &&
+        sl_front_stats(s->front).connections == 0)
+        stop(s);
+}
+
+static void on_stop(uv_signal_t *handle, int signum) {
+    struct server *s = handle->data;
+    (void)signum;
+    if (s->draining) {
+        stop(s);
+        return;
+    }
+    s->draining = true;
+    sl_notify("STOPPING=1");
+    sl_log(SL_LOG_INFO, "app", "stopping: requests under way have %u s to finish",
+           s->config->drain_ms / 1000);
+    sl_front_drain(s->front);
+    sl_flow_drain(s->flow);
+    if (sl_timer_set(&s->loop, &s->drain_timer,
+                     s->loop.now + (uint64_t)s->config->drain_ms * SL_NS_PER_MS) != SL_OK)
+        stop(s);
+    sl_loop_again(&s->loop);
+}
+
+static void start_signal(struct server *s, uv_signal_t *handle, uv_signal_cb cb, int signum) {
+    uv_signal_init(&s->uv, handle);
+    handle->data = s;
+    uv_signal_start(handle, cb, signum);
+    uv_unref((uv_handle_t *)handle);
+}
+
+static int open_signals(struct server *s) {
+    signal(SIGPIPE, SIG_IGN);
+    start_signal(s, &s->on_term, on_stop, SIGTERM);
+    start_signal(s, &s->on_int, on_stop, SIGINT);
+    start_signal(s, &s->on_hup, on_reload, SIGHUP);
+    sl_timer_init(&s->drain_timer, on_drain_timeout, s);
+    sl_loop_hook(&s->loop, SL_TURN_REAP, &s->drain_check, check_drained, s);
+    return EXIT_FINE;
+}
+
+/* ---- the whole ---- */
+
+static int open_all(struct server *s) {
+    static int (*const steps[])(struct server *) = {
+        open_state, open_tls,   open_upstream, open_simulator,
+        open_flow,  open_front, open_admin,    open_signals,
+    };
+    for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
+        int code = steps[i](s);
+        if (code != EXIT_FINE)
+            return code;
+    }
+    return EXIT_FINE;
+}
+
+static void close_signals(struct server *s) {
+    if (!s->on_hup.data)
+        return;
+    sl_loop_unhook(&s->drain_check);
+    sl_timer_clear(&s->loop, &s->drain_timer);
+    uv_close((uv_handle_t *)&s->on_term, NULL);
+    uv_close((uv_handle_t *)&s->on_int, NULL);
+    uv_close((uv_handle_t *)&s->on_hup, NULL);
+}
+
+static void close_all(struct server *s) {
+    close_signals(s);
+    sl_admin_free(s->admin);
+    if (s->front)
+        sl_front_free(s->front);
+    sl_flow_free(s->flow);
+    if (s->sim)
+        sl_sim_free(s->sim);
+    if (s->fetch)
+        sl_fetch_client_free(s->fetch);
+    uv_run(&s->uv, UV_RUN_DEFAULT); /* closing callbacks */
+    sl_loop_done(&s->loop);
+    uv_run(&s->uv, UV_RUN_DEFAULT);
+    uv_loop_close(&s->uv);
+    sl_tls_free(s->tls);
+    sl_state_close(&s->state);
+    sl_chunk_pool_done();
+}
+
+static void announce(const struct server *s) {
+    fprintf(stderr, "ready client=%s admin=%s\n", s->address, sl_admin_address(s->admin));
+    sl_notify("READY=1");
+}
+
+int sl_serve(const struct sl_config_source *source) {
+    struct server *s = sl_calloc(1, sizeof(*s));
+    if (!s) {
+        fprintf(stderr, "sluice: out of memory\n");
+        return EXIT_RUNTIME;
+    }
+    s->source = source;
+    s->state.dir = -1;
+    int code = open_config(s);
+    if (code == EXIT_FINE) {
+        uv_loop_init(&s->uv);
+        code = sl_loop_init(&s->loop, &s->uv) == SL_OK ? open_all(s) : EXIT_RUNTIME;
+        if (code == EXIT_FINE) {
+            announce(s);
+            while (!s->stopped)
+                uv_run(&s->uv, UV_RUN_DEFAULT);
+        }
+        close_all(s);
+    }
+    if (code != EXIT_FINE)
+        fprintf(stderr, "sluice: %s\n", s->why[0] ? s->why : "out of memory");
+    sl_config_free(s->config);
+    sl_free(s);
+    return code;
+}

@@ -1,0 +1,167 @@
+/* Chains against a flat model: every operation must keep content, offsets and budget the same. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <string.h>
+
+#include "sluice/base/chain.h"
+#include "sluice/base/mem.h"
+
+#define MODEL_MAX (1 << 20)
+
+static char model[MODEL_MAX];
+
+static uint64_t next_random(uint64_t *state) {
+    *state = *state * UINT64_C(6364136223846793005) + 1442695040888963407u;
+    return *state >> 33;
+}
+
+static void expect_content(const struct sl_chain *chain, uint64_t from) {
+    struct sl_chain_cursor cursor = {.offset = from};
+    struct sl_slice piece;
+    while (sl_chain_peek(chain, &cursor, &piece, 1) == 1) {
+        assert_memory_equal(piece.ptr, model + cursor.offset, piece.len);
+        sl_chain_advance(chain, &cursor, piece.len);
+    }
+    assert_int_equal(cursor.offset, chain->end);
+}
+
+static size_t held(const struct sl_chain *chain) {
+    size_t sum = 0;
+    for (const struct sl_chunk *chunk = chain->first; chunk; chunk = chunk->next)
+        sum += chunk->cap + sizeof(*chunk);
+    return sum;
+}
+
+static void equals_a_flat_model_over_random_operations(void **state) {
+    (void)state;
+    struct sl_budget budget;
+    struct sl_chain chain;
+    uint64_t seed = 7, end = 0, reader = 0;
+    sl_budget_init(&budget, SIZE_MAX, NULL);
+    sl_chain_init(&chain, &budget);
+    struct sl_chain_cursor cursor = {0};
+    for (int step = 0; step < 20000; step++) {
+        uint64_t kind = next_random(&seed) % 8;
+        if (kind < 4) {
+            size_t n = (size_t)(next_random(&seed) % (kind == 0 ? 90000 : 300));
+            if (end + n > MODEL_MAX)
+                break;
+            for (size_t i = 0; i < n; i++)
+                model[end + i] = (char)next_random(&seed);
+            assert_int_equal(sl_chain_add(&chain, sl_slice_of(model + end, n)), SL_OK);
+            end += n;
+        } else if (kind < 6) {
+            struct sl_slice piece;
+            if (sl_chain_peek(&chain, &cursor, &piece, 1)) {
+                size_t n = (size_t)(next_random(&seed) % piece.len) + 1;
+                assert_memory_equal(piece.ptr, model + reader, n);
+                sl_chain_advance(&chain, &cursor, n);
+                reader += n;
+            }
+        } else if (kind == 6) {
+            sl_chain_drop(&chain, reader);
+        } else {
+            uint64_t cut = end - (end - reader) / 2;
+            sl_chain_truncate(&chain, cut);
+            end = cut;
+        }
+        assert_int_equal(chain.end, end);
+        assert_true(chain.begin <= reader);
+        assert_int_equal(budget.used, held(&chain));
+    }
+    assert_true(end > 100000); /* the walk went somewhere */
+    expect_content(&chain, reader);
+    sl_chain_done(&chain);
+    assert_int_equal(budget.used, 0);
+    sl_chunk_pool_done();
+}
+
+static void fails_whole_when_the_budget_is_used_up(void **state) {
+    (void)state;
+    struct sl_budget budget;
+    struct sl_chain chain;
+    sl_budget_init(&budget, SL_CHUNK_SMALL + SL_CHUNK_LARGE, NULL);
+    sl_chain_init(&chain, &budget);
+    assert_int_equal(sl_chain_add(&chain, sl_slice_of(model, 1000)), SL_OK);
+    uint64_t end = chain.end;
+    size_t used = budget.used;
+    assert_int_equal(sl_chain_add(&chain, sl_slice_of(model, 200000)), SL_E_NOMEM);
+    assert_int_equal(chain.end, end);
+    assert_int_equal(budget.used, used);
+    assert_int_equal(sl_chain_add(&chain, sl_slice_of(model, 60000)), SL_OK);
+    sl_chain_done(&chain);
+    assert_int_equal(budget.used, 0);
+    sl_chunk_pool_done();
+}
+
+static void fails_whole_when_memory_is_out(void **state) {
+    (void)state;
+    struct sl_budget budget;
+    struct sl_chain chain;
+    sl_budget_init(&budget, SIZE_MAX, NULL);
+    for (uint64_t nth = 1; nth <= 4; nth++) {
+        sl_chain_init(&chain, &budget);
+        sl_mem_fail_after(nth);
+        int err = sl_chain_add(&chain, sl_slice_of(model, 3 * SL_CHUNK_LARGE));
+        sl_mem_fail_after(0);
+        assert_int_equal(err, SL_E_NOMEM);
+        assert_int_equal(chain.end, 0);
+        assert_int_equal(budget.used, 0);
+        sl_chain_done(&chain);
+        sl_chunk_pool_done();
+    }
+}
+
+static void counts_a_child_against_its_parent(void **state) {
+    (void)state;
+    struct sl_budget all, part;
+    struct sl_chain chain;
+    sl_budget_init(&all, 10 * SL_CHUNK_LARGE, NULL);
+    sl_budget_init(&part, SL_CHUNK_LARGE, &all);
+    sl_chain_init(&chain, &part);
+    assert_int_equal(sl_chain_add(&chain, sl_slice_of(model, 5000)), SL_OK);
+    assert_int_equal(part.used, SL_CHUNK_LARGE);
+    assert_int_equal(all.used, SL_CHUNK_LARGE);
+    assert_int_equal(sl_chain_add(&chain, sl_slice_of(model, SL_CHUNK_LARGE)), SL_E_NOMEM);
+    assert_true(sl_chain_rebudget(&chain, &all));
+    assert_int_equal(part.used, 0);
+    assert_int_equal(all.used, SL_CHUNK_LARGE);
+    assert_int_equal(sl_chain_add(&chain, sl_slice_of(model, SL_CHUNK_LARGE)), SL_OK);
+    sl_chain_done(&chain);
+    assert_int_equal(all.used, 0);
+    sl_chunk_pool_done();
+}
+
+static void flattens_into_one_slice(void **state) {
+    (void)state;
+    struct sl_chain chain;
+    struct sl_slice whole;
+    memset(model, 'x', 200000);
+    sl_chain_init(&chain, NULL);
+    assert_int_equal(sl_chain_flatten(&chain, 10, &whole), SL_OK);
+    assert_int_equal(whole.len, 0);
+    for (int i = 0; i < 200; i++)
+        assert_int_equal(sl_chain_add(&chain, sl_slice_of(model + i * 1000, 1000)), SL_OK);
+    assert_int_equal(sl_chain_flatten(&chain, 199999, &whole), SL_E_LIMIT);
+    assert_int_equal(sl_chain_flatten(&chain, 200000, &whole), SL_OK);
+    assert_int_equal(whole.len, 200000);
+    assert_memory_equal(whole.ptr, model, 200000);
+    assert_int_equal(chain.end, 200000);
+    sl_chain_done(&chain);
+    sl_chunk_pool_done();
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(equals_a_flat_model_over_random_operations),
+        cmocka_unit_test(fails_whole_when_the_budget_is_used_up),
+        cmocka_unit_test(fails_whole_when_memory_is_out),
+        cmocka_unit_test(counts_a_child_against_its_parent),
+        cmocka_unit_test(flattens_into_one_slice),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}

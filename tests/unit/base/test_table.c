@@ -1,0 +1,99 @@
+/* The table keeps every node findable while it grows, and tells equal hashes apart. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+
+#include "sluice/base/list.h"
+#include "sluice/base/mem.h"
+#include "sluice/base/table.h"
+
+#define COUNT 20000
+
+struct item {
+    struct sl_table_node node;
+    int value;
+    bool in;
+};
+
+static struct item items[COUNT];
+
+/* Few distinct low bits, so that chains and splits are exercised. */
+static uint64_t hash_of(int value) {
+    return (uint64_t)value * 3 % 7919;
+}
+
+static bool finds(const struct sl_table *table, int value) {
+    struct sl_table_node *node = sl_table_find(table, hash_of(value));
+    for (; node; node = sl_table_find_next(node))
+        if (SL_CONTAINER(node, struct item, node)->value == value)
+            return true;
+    return false;
+}
+
+static void add_one(struct sl_table_node *node, void *ctx) {
+    (void)node;
+    ++*(size_t *)ctx;
+}
+
+static void finds_what_is_in_and_nothing_else(void **state) {
+    (void)state;
+    struct sl_table table;
+    uint64_t seed = 11;
+    assert_int_equal(sl_table_init(&table), SL_OK);
+    size_t in = 0;
+    for (int step = 0; step < 200000; step++) {
+        seed = seed * UINT64_C(6364136223846793005) + 1442695040888963407u;
+        int value = (int)((seed >> 33) % COUNT);
+        struct item *item = &items[value];
+        item->value = value;
+        assert_int_equal(finds(&table, value), item->in);
+        if (item->in)
+            sl_table_remove(&table, &item->node);
+        else
+            sl_table_insert(&table, &item->node, hash_of(value));
+        item->in = !item->in;
+        in = item->in ? in + 1 : in - 1;
+        assert_int_equal(table.count, in);
+    }
+    size_t seen = 0;
+    sl_table_each(&table, add_one, &seen);
+    assert_int_equal(seen, in);
+    sl_table_done(&table);
+}
+
+static void works_on_without_memory_to_grow(void **state) {
+    (void)state;
+    struct sl_table table;
+    assert_int_equal(sl_table_init(&table), SL_OK);
+    for (int i = 0; i < 1000; i++) {
+        items[i] = (struct item){.value = i};
+        sl_mem_fail_after(1);
+        sl_table_insert(&table, &items[i].node, hash_of(i));
+        sl_mem_fail_after(0);
+    }
+    for (int i = 0; i < 1000; i++)
+        assert_true(finds(&table, i));
+    sl_table_done(&table);
+}
+
+static void hashes_equal_bytes_alike(void **state) {
+    (void)state;
+    char a[] = "the same nineteen b", b[] = "the same nineteen b";
+    for (size_t len = 0; len < sizeof(a); len++) {
+        assert_int_equal(sl_hash(sl_slice_of(a, len)), sl_hash(sl_slice_of(b, len)));
+        assert_int_not_equal(sl_hash(sl_slice_of(a, len)), sl_hash(sl_slice_of(b, len + 1)));
+    }
+}
+
+int main(void) {
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(finds_what_is_in_and_nothing_else),
+        cmocka_unit_test(works_on_without_memory_to_grow),
+        cmocka_unit_test(hashes_equal_bytes_alike),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
