@@ -141,8 +141,7 @@ void sl_check_credentials(struct sl_loop *loop, struct sl_target *target,
     struct sl_credentials_wait wait = {.on_ready = on_credentials, .ctx = &waiting};
     *out = (struct sl_check_credentials){.expires_ms = INT64_MAX};
     sl_list_init(&wait.link);
-    const struct sl_credentials *present =
-        sl_credentials_get(sl_target_credentials(target), &wait);
+    const struct sl_credentials *present = sl_credentials_get(sl_target_credentials(target), &wait);
     if (present)
         note_credentials(out, present);
     while (!present && !waiting.done)

@@ -28,30 +28,24 @@ struct row {
 
 /* An attempt that brought no answer. */
 #define BROKE(e, p, why_text, cure_text)                                                           \
-    {.error = (e), .phase = (p), .level = SL_CHECK_FAIL, .cause = (why_text), .cure = (cure_text)}
+    { .error = (e), .phase = (p), .level = SL_CHECK_FAIL, .cause = (why_text), .cure = (cure_text) }
 /* An answer that is a refusal. */
 #define SAID(l, s, x, m, cause_text, cure_text)                                                    \
-    {.status = (s),                                                                                \
-     .exception = (x),                                                                             \
-     .message = (m),                                                                               \
-     .level = SL_CHECK_##l,                                                                        \
-     .cause = (cause_text),                                                                        \
-     .cure = (cure_text)}
+    {                                                                                              \
+        .status = (s), .exception = (x), .message = (m), .level = SL_CHECK_##l,                    \
+        .cause = (cause_text), .cure = (cure_text)                                                 \
+    }
 #define FORBIDS(m, cause_text, cure_text)                                                          \
-    {.status = 403,                                                                                \
-     .exception = "AccessDenied",                                                                  \
-     .message = (m),                                                                               \
-     .level = SL_CHECK_FAIL,                                                                       \
-     .permission = true,                                                                           \
-     .cause = (cause_text),                                                                        \
-     .cure = (cure_text)}
+    {                                                                                              \
+        .status = 403, .exception = "AccessDenied", .message = (m), .level = SL_CHECK_FAIL,        \
+        .permission = true, .cause = (cause_text), .cure = (cure_text)                             \
+    }
 
 #define SET_CLOCK "set this machine's clock and keep it set (timedatectl set-ntp true)"
 #define NEW_KEYS                                                                                   \
     "check that the key is active in IAM and copied whole; temporary keys (ASIA...) also need "    \
     "their AWS_SESSION_TOKEN"
-#define RENEW                                                                                      \
-    "get new ones: aws sso login, a new AWS_SESSION_TOKEN, or a role that renews itself"
+#define RENEW "get new ones: aws sso login, a new AWS_SESSION_TOKEN, or a role that renews itself"
 #define ASK_ACCESS                                                                                 \
     "open the Bedrock console in {region}, Model access (or Model catalog), and request {model}; " \
     "it can take some minutes to take effect"
@@ -213,7 +207,7 @@ static void fill(char *out, size_t size, const char *template, const struct valu
         while (i < count && strncmp(template, values[i].name, strlen(values[i].name)) != 0)
             i++;
         if (i == count) {
-            out[n++] = *template++;
+            out[n++] = *template ++;
             continue;
         }
         size_t len = strlen(values[i].text);
@@ -230,8 +224,9 @@ static void fill_row(const struct row *row, const struct sl_check_outcome *o,
                      const struct sl_check_subject *s, struct sl_check_verdict *verdict) {
     char status[16];
     const struct value values[] = {
-        {"{action}", s->action}, {"{host}", s->host}, {"{region}", s->region},
-        {"{model}", s->model},   {"{why}", o->why},   {"{exception}", o->exception},
+        {"{action}", s->action}, {"{host}", s->host},
+        {"{region}", s->region}, {"{model}", s->model},
+        {"{why}", o->why},       {"{exception}", o->exception},
         {"{status}", status},    {"{message}", o->message[0] ? o->message : "no message"},
     };
     snprintf(status, sizeof(status), "%d", o->status);
@@ -290,14 +285,10 @@ void sl_check_prefix(struct sl_slice prefix, const char *region, struct sl_check
         const char *prefix;
         const char *regions[5]; /* how their names start */
     } places[] = {
-        {"us-gov.", {"us-gov-"}},
-        {"us.", {"us-east-", "us-west-", "ca-"}},
-        {"eu.", {"eu-", "il-"}},
-        {"apac.", {"ap-", "me-"}},
-        {"jp.", {"ap-northeast-"}},
-        {"au.", {"ap-southeast-"}},
-        {"ca.", {"ca-"}},
-        {"in.", {"ap-south-"}},
+        {"us-gov.", {"us-gov-"}},   {"us.", {"us-east-", "us-west-", "ca-"}},
+        {"eu.", {"eu-", "il-"}},    {"apac.", {"ap-", "me-"}},
+        {"jp.", {"ap-northeast-"}}, {"au.", {"ap-southeast-"}},
+        {"ca.", {"ca-"}},           {"in.", {"ap-south-"}},
     };
     *verdict = (struct sl_check_verdict){.level = SL_CHECK_OK};
     snprintf(verdict->cause, sizeof(verdict->cause), "can be called from %s", region);
@@ -344,6 +335,11 @@ static bool read_facts(struct sl_json_facts *facts, struct sl_json_fact *fact,
     return false;
 }
 
+static void cannot_read(struct sl_check_verdict *verdict) {
+    verdict->level = SL_CHECK_WARN;
+    snprintf(verdict->cause, sizeof(verdict->cause), "the answer cannot be read");
+}
+
 void sl_check_availability(struct sl_slice body, const struct sl_check_subject *subject,
                            struct sl_check_verdict *verdict) {
     const struct value values[] = {{"{model}", subject->model}, {"{region}", subject->region}};
@@ -353,18 +349,21 @@ void sl_check_availability(struct sl_slice body, const struct sl_check_subject *
     snprintf(verdict->cause, sizeof(verdict->cause), "granted to this account in %s",
              subject->region);
     if (!read_facts(&facts, fact, body)) {
-        verdict->level = SL_CHECK_WARN;
-        snprintf(verdict->cause, sizeof(verdict->cause), "the answer cannot be read");
+        cannot_read(verdict);
         return;
     }
+    size_t found = 0;
     for (size_t i = 0; i < AVAILABILITY_FIELDS; i++) {
-        if (fact[i].type != SL_FACT_STRING ||
-            sl_slice_eq(sl_buf_slice(&fact[i].text), sl_slice_str(availability[i].good)))
+        bool said = fact[i].type == SL_FACT_STRING;
+        found += said;
+        if (!said || sl_slice_eq(sl_buf_slice(&fact[i].text), sl_slice_str(availability[i].good)))
             continue;
         verdict->level = SL_CHECK_FAIL;
         fill(verdict->cause, sizeof(verdict->cause), availability[i].cause, values, 2);
         fill(verdict->cure, sizeof(verdict->cure), availability[i].cure, values, 2);
         break;
     }
+    if (found == 0)
+        cannot_read(verdict);
     sl_json_facts_done(&facts);
 }

@@ -1,6 +1,6 @@
 /*
- * From what came back to what it means: one table maps (how far the attempt came, status, exception,
- * message) to a cause and a cure. Pure, so that every row is tested without a network.
+ * From what came back to what it means: one table maps (how far the attempt came, status,
+ * exception, message) to a cause and a cure. Pure, so that every row is tested without a network.
  */
 #ifndef SLUICE_APP_CHECK_EXPLAIN_H
 #define SLUICE_APP_CHECK_EXPLAIN_H
@@ -17,7 +17,7 @@ enum sl_check_level { SL_CHECK_OK, SL_CHECK_WARN, SL_CHECK_FAIL };
 struct sl_check_outcome {
     int error; /* of the attempt; 0: an answer came, and the fields below hold */
     enum sl_fetch_phase phase;
-    char why[256];
+    char why[512];
     int status;
     char exception[96]; /* "AccessDeniedException" */
     char message[512];

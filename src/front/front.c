@@ -111,6 +111,8 @@ static void abort_stream(struct sl_stream *s, enum sl_close_reason reason) {
         return;
     s->aborted = true;
     s->reason = reason;
+    if (s->c->state == SL_FRONT_OPEN && s->c->ops->abort)
+        s->c->ops->abort(s);
     sl_front_conn_mark(s->c);
 }
 
@@ -694,6 +696,10 @@ void sl_front_set_tls(struct sl_front *front, struct sl_tls *tls) {
         if (l->tls)
             sl_conn_listener_set_tls(l->listener, tls);
     }
+}
+
+void sl_front_set_limits(struct sl_front *front, const struct sl_front_limits *limits) {
+    front->limits = *limits;
 }
 
 static void close_listeners(struct sl_front *front) {

@@ -137,20 +137,25 @@ static struct sl_slice settle_head(struct h1 *h, struct sl_slice raw) {
     return copy;
 }
 
-/* The head is broken or too long, or did not come in time. What can be read of it is told. */
+/* The head is broken or too long, or did not come in time. What can be read of it is told; `why` is
+ * replaced where head.c knows it better. */
 static void refuse_head(struct h1 *h, struct sl_slice raw, int status, const char *why) {
     struct sl_head_facts facts;
     const char *found = NULL;
     open_stream(h);
     raw = settle_head(h, raw);
-    int better = sl_head_read(raw, h->c->limits->header_count, &h->stream.arena, &h->stream.head,
-                              &facts, &found);
+    int read = sl_head_read(raw, h->c->limits->header_count, &h->stream.arena, &h->stream.head,
+                            &facts, &found);
     h->http10 = h->stream.head.version == 10;
-    if (status == 0) { /* llhttp found fault, but head.c can often say with what */
-        status = better ? better : 400;
-        why = found ? found : "malformed request";
-    }
-    refuse(h, status, why);
+    refuse(h, status, read == status ? found : why);
+}
+
+/* The status must not depend on how much of a line has come, so it is llhttp's error that decides.
+ */
+static void refuse_broken(struct h1 *h, struct sl_slice raw, llhttp_errno_t error) {
+    bool version = error == HPE_INVALID_VERSION || error == HPE_PAUSED_H2_UPGRADE;
+    refuse_head(h, raw, version ? 505 : 400,
+                version ? "unknown version of HTTP" : "malformed request");
 }
 
 /* llhttp's reading and ours of how the body is framed must agree, or one of them is wrong. */
@@ -211,7 +216,7 @@ static size_t read_head(struct h1 *h, struct sl_slice bytes) {
     } else if (complete) {
         accept_head(h, raw);
     } else if (error != HPE_OK) {
-        refuse_head(h, raw, 0, NULL);
+        refuse_broken(h, raw, error);
     }
     return used;
 }

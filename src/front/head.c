@@ -152,6 +152,8 @@ static int read_coding(struct reading *r, struct sl_slice value) {
         return refuse(r, 400, "more than one Transfer-Encoding header");
     if (r->head->version < 11)
         return refuse(r, 400, "Transfer-Encoding in HTTP/1.0");
+    if (value.len == 0)
+        return refuse(r, 400, "malformed Transfer-Encoding header");
     if (!sl_slice_ieq(value, SL_LIT("chunked")))
         return refuse(r, 501, "no transfer coding but chunked is known here");
     r->facts->chunked = true;
@@ -240,6 +242,8 @@ static int read_lines(struct reading *r, struct sl_slice raw, size_t max_headers
     bool bare;
     bool first = true;
     size_t lines = count_lines(raw);
+    if (lines == 0)
+        return refuse(r, 400, "malformed request line");
     headers->cap = lines < max_headers ? lines : max_headers;
     headers->items = sl_arena_alloc(arena, headers->cap * sizeof(*headers->items));
     if (!headers->items)

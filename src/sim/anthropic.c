@@ -62,8 +62,8 @@ static int decode_tools(struct sl_sim_ask *ask, const cJSON *body) {
     const cJSON *tool, *choice = sl_sim_get(body, "tool_choice");
     cJSON_ArrayForEach(tool, sl_sim_get(body, "tools")) {
         SL_SIM_CHECK(sl_sim_ask_tool(ask, sl_sim_get_string(tool, "name"),
-                              sl_sim_get_string(tool, "description"),
-                              sl_sim_get(tool, "input_schema")));
+                                     sl_sim_get_string(tool, "description"),
+                                     sl_sim_get(tool, "input_schema")));
         decode_cache_control(ask, tool);
     }
     struct sl_slice type = sl_sim_get_string(choice, "type");
@@ -138,10 +138,8 @@ int sl_sim_messages_count(struct sl_sim_ask *ask, const cJSON *body) {
 
 static struct sl_slice stop_reason(const struct sl_sim_reply *reply) {
     static const char *const words[SL_SIM_STOPS] = {
-        [SL_SIM_STOP_END] = "end_turn",
-        [SL_SIM_STOP_TOOL] = "tool_use",
-        [SL_SIM_STOP_MAX_TOKENS] = "max_tokens",
-        [SL_SIM_STOP_SEQUENCE] = "stop_sequence",
+        [SL_SIM_STOP_END] = "end_turn",          [SL_SIM_STOP_TOOL] = "tool_use",
+        [SL_SIM_STOP_MAX_TOKENS] = "max_tokens", [SL_SIM_STOP_SEQUENCE] = "stop_sequence",
         [SL_SIM_STOP_GUARDRAIL] = "end_turn", /* the guardrail speaks in a field of its own */
     };
     return sl_slice_str(words[reply->plan->stop]);

@@ -38,8 +38,7 @@ uint64_t sl_sim_tokens_of(uint64_t bytes) {
 }
 
 uint64_t sl_sim_ask_tokens(const struct sl_sim_ask *ask) {
-    uint64_t n =
-        sl_sim_tokens_of(ask->bytes) + (uint64_t)ask->images * SL_SIM_TOKENS_PER_IMAGE;
+    uint64_t n = sl_sim_tokens_of(ask->bytes) + (uint64_t)ask->images * SL_SIM_TOKENS_PER_IMAGE;
     return n ? n : 1;
 }
 
@@ -65,7 +64,8 @@ static uint64_t count_words(struct sl_slice s) {
     return n;
 }
 
-/* The number before the last " words" of a text, 0 without one: "a story of 300 words" gives 300. */
+/* The number before the last " words" of a text, 0 without one: "a story of 300 words" gives 300.
+ */
 static uint64_t find_asked_words(struct sl_slice s) {
     struct sl_slice unit = SL_LIT(" words");
     uint64_t found = 0;

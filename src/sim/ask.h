@@ -21,8 +21,8 @@
 #define SL_SIM_MAX_TOOLS        64
 #define SL_SIM_MAX_STOPS        16
 #define SL_SIM_MAX_CACHE_POINTS 4
-#define SL_SIM_MAX_TEXTS        96   /* of one embedding request; Cohere's own limit */
-#define SL_SIM_MAX_WORDS        16384 /* that a prompt may ask for */
+#define SL_SIM_MAX_TEXTS        96            /* of one embedding request; Cohere's own limit */
+#define SL_SIM_MAX_WORDS        16384         /* that a prompt may ask for */
 #define SL_SIM_MAX_TREE         (1024 * 1024) /* larger bodies get no tree, see large.h */
 
 struct sl_sim_tool {
@@ -46,7 +46,7 @@ struct sl_sim_ask {
 
     uint64_t digest, bytes, words;
     uint32_t images;
-    uint64_t asked_words;     /* "… 300 words" in the last turn; 0: not said */
+    uint64_t asked_words;      /* "… 300 words" in the last turn; 0: not said */
     struct sl_slice mentioned; /* the tool that the last turn names; empty: none */
     bool blocked;              /* a text holds BLOCKME */
     bool answered;             /* the last turn brings a tool's result */
@@ -60,7 +60,7 @@ struct sl_sim_ask {
     struct sl_slice chosen; /* the one tool that must be used; empty: none */
     struct sl_sim_cache_point cache[SL_SIM_MAX_CACHE_POINTS];
     size_t cache_count;
-    bool stream, stream_usage; /* what OpenAI's and Anthropic's bodies say */
+    bool stream, stream_usage;     /* what OpenAI's and Anthropic's bodies say */
     struct sl_slice tier, latency; /* asked for; empty: not */
     bool thinks;
     bool guarded; /* a guardrail is named */

@@ -195,8 +195,8 @@ static size_t collect_signed(struct sl_slice names, const struct sl_request_head
     return n;
 }
 
-static int refuse_mismatch(const struct sl_sigv4_request *request,
-                           const struct sl_sim_auth *auth, struct sl_sim_refusal *no) {
+static int refuse_mismatch(const struct sl_sigv4_request *request, const struct sl_sim_auth *auth,
+                           struct sl_sim_refusal *no) {
     struct sl_buf canonical, hash;
     uint8_t digest[SL_SHA256_SIZE];
     sl_buf_init(&canonical, MAX_CANONICAL);
@@ -252,19 +252,18 @@ int sl_sim_auth_body(const struct sl_sim_auth *auth, const struct sl_sim_setting
         .path = sl_target_path(head->target),
         .query = sl_target_query(head->target),
         .headers = headers,
-        .header_count =
-            collect_signed(auth->credential.signed_headers, head, headers, MAX_SIGNED),
+        .header_count = collect_signed(auth->credential.signed_headers, head, headers, MAX_SIGNED),
         .body_hash = hash,
     };
     struct sl_buf scratch;
     sl_buf_init(&scratch, MAX_CANONICAL);
-    error = sl_sigv4_sign(key, sl_slice_str(settings->secret), &scope, &request, &scratch,
-                          signature);
+    error =
+        sl_sigv4_sign(key, sl_slice_str(settings->secret), &scope, &request, &scratch, signature);
     sl_buf_done_secret(&scratch);
     if (error == SL_E_NOMEM)
         return error;
-    if (error || !sl_slice_eq_secret(auth->credential.signature,
-                                     sl_slice_of(signature, sizeof signature)))
+    if (error ||
+        !sl_slice_eq_secret(auth->credential.signature, sl_slice_of(signature, sizeof signature)))
         return refuse_mismatch(&request, auth, no);
     return 0;
 }

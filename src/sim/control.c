@@ -51,8 +51,7 @@ int sl_sim_list_models(struct sl_slice query, struct sl_slice region, struct sl_
     for (size_t i = 0; i < sl_sim_model_count() && !custom.len; i++) {
         const struct sl_sim_model *m = sl_sim_model_at(i);
         bool on_demand = sl_sim_model_has(m, SL_SIM_ON_DEMAND);
-        if (!is_listed(m) ||
-            (provider.len && !sl_slice_ieq(provider, sl_slice_str(m->provider))) ||
+        if (!is_listed(m) || (provider.len && !sl_slice_ieq(provider, sl_slice_str(m->provider))) ||
             (output.len && !sl_slice_eq(output, sl_slice_str(output_of(m)))) ||
             (type.len && (!sl_slice_eq(type, SL_LIT("ON_DEMAND")) || !on_demand)))
             continue;
@@ -115,8 +114,8 @@ static void put_profile(struct sl_sim_out *out, const struct sl_sim_model *m, un
                         struct sl_slice region) {
     struct sl_slice prefix = sl_sim_channel_prefix((enum sl_sim_channel)channel);
     struct sl_slice geo = sl_slice_head(prefix, prefix.len - 1), id = sl_slice_str(m->id);
-    sl_sim_put(out, "{'inferenceProfileName':'%r %r','description':'Routes requests to %r.',",
-               geo, sl_slice_str(m->name), sl_slice_str(m->name));
+    sl_sim_put(out, "{'inferenceProfileName':'%r %r','description':'Routes requests to %r.',", geo,
+               sl_slice_str(m->name), sl_slice_str(m->name));
     sl_sim_put(out, "'createdAt':");
     sl_sim_put_date(out, CREATED_MS);
     sl_sim_put(out, ",'updatedAt':");
@@ -234,7 +233,7 @@ int sl_sim_list_quotas(struct sl_slice amz_target, const cJSON *body,
                  {"tokens per minute", settings->tpm},
                  {"tokens per day", settings->tpd}};
     struct sl_slice region = sl_slice_str(settings->region);
-    uint64_t from = 0, page, seen = 0, given = 0;
+    uint64_t from = 0, page = 0, seen = 0, given = 0;
     bool more = false;
     int error = check_quota_request(amz_target, body, &from, &page, no);
     if (error)

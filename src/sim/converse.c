@@ -81,7 +81,8 @@ static int decode_messages(struct sl_sim_ask *ask, const cJSON *messages) {
                                 "roles and try again.");
         before = role;
         sl_sim_ask_turn(ask, role);
-        if (!cJSON_IsArray(sl_sim_get(message, "content")) || !sl_sim_get(message, "content")->child)
+        if (!cJSON_IsArray(sl_sim_get(message, "content")) ||
+            !sl_sim_get(message, "content")->child)
             return decode_block(ask, NULL, m, 0);
         cJSON_ArrayForEach(block, sl_sim_get(message, "content")) {
             SL_SIM_CHECK(decode_block(ask, block, m, c++));
@@ -97,8 +98,8 @@ static int decode_tools(struct sl_sim_ask *ask, const cJSON *config) {
         const cJSON *spec = sl_sim_get(item, "toolSpec");
         if (spec)
             SL_SIM_CHECK(sl_sim_ask_tool(ask, sl_sim_get_string(spec, "name"),
-                                  sl_sim_get_string(spec, "description"),
-                                  sl_sim_get(sl_sim_get(spec, "inputSchema"), "json")));
+                                         sl_sim_get_string(spec, "description"),
+                                         sl_sim_get(sl_sim_get(spec, "inputSchema"), "json")));
         else if (sl_sim_get(item, "cachePoint"))
             sl_sim_ask_cache_point(ask, sl_sim_get_string(sl_sim_get(item, "cachePoint"), "ttl"));
     }

@@ -4,7 +4,7 @@
 
 #include "sim/error.h"
 
-#define AHEAD       (16 * 1024) /* bytes of a stream made before the client has taken them */
+#define AHEAD       (16 * 1024)        /* bytes of a stream made before the client has taken them */
 #define RESET_AFTER (2 * SL_NS_PER_MS) /* so that what came before the reset arrives */
 #define MAX_HEADERS 16
 
@@ -108,7 +108,7 @@ static void send_whole(struct sl_sim_exchange *x) {
     a->complete = true;
     sl_sim_exchange_settle(x);
     if (x->fault.midway == SL_SIM_BREAK_EXCEPTION) {
-        (void)sl_sim_refuse(&x->no, x->fault.kind, "%s", x->fault.message);
+        sl_sim_refuse(&x->no, x->fault.kind, "%s", x->fault.message);
         sl_sim_deliver_refusal(x);
         return;
     }
@@ -179,18 +179,16 @@ static void break_stream(struct sl_sim_exchange *x) {
 }
 
 static bool is_held(const struct sl_sim_exchange *x) {
-    return x->answer.broken && (x->fault.midway == SL_SIM_BREAK_STALL ||
-                                x->fault.midway == SL_SIM_BREAK_RESET);
+    return x->answer.broken &&
+           (x->fault.midway == SL_SIM_BREAK_STALL || x->fault.midway == SL_SIM_BREAK_RESET);
 }
 
-/* Makes what is due, up to a bound. */
+/* With all taken that was made, makes what is due, up to a bound. */
 static void pump(struct sl_sim_exchange *x) {
     struct sl_sim_answer *a = &x->answer;
-    if (a->taken == a->out.buf.len) {
-        sl_buf_clear(&a->out.buf);
-        a->taken = 0;
-    }
-    while (!a->complete && !a->out.error && !is_held(x) && a->out.buf.len - a->taken < AHEAD) {
+    sl_buf_clear(&a->out.buf);
+    a->taken = 0;
+    while (!a->complete && !a->out.error && !is_held(x) && a->out.buf.len < AHEAD) {
         uint64_t at = due(x, &a->walk);
         if (at > x->sim->loop->now) {
             if (sl_timer_set(x->sim->loop, &x->timer, at) != 0)
@@ -230,7 +228,7 @@ static void begin(struct sl_sim_exchange *x) {
     case SL_SIM_FAULT_FIRST:
         if (a->shape)
             break;
-        (void)sl_sim_refuse(&x->no, x->fault.kind, "%s", x->fault.message);
+        sl_sim_refuse(&x->no, x->fault.kind, "%s", x->fault.message);
         sl_sim_deliver_refusal(x);
         return;
     default:
@@ -269,7 +267,7 @@ size_t sl_sim_deliver_peek(void *exchange, struct sl_slice *out, size_t max, boo
     *end = false;
     if (x->state != SL_SIM_SENDING || max == 0)
         return 0;
-    if (a->shape)
+    if (a->shape && a->taken == a->out.buf.len)
         pump(x);
     if (a->out.error) {
         sl_stream_abort(x->stream);

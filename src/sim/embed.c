@@ -2,8 +2,8 @@
 
 #include "sim/generate.h"
 
-#define MAX_TITAN_BYTES  50000 /* Titan's own limit of characters */
-#define MAX_COHERE_BYTES 2048
+#define MAX_TITAN_BYTES   50000 /* Titan's own limit of characters */
+#define MAX_COHERE_BYTES  2048
 #define COHERE_DIMENSIONS 1024
 
 static const struct sl_sim_key titan_keys[] = {
@@ -116,8 +116,9 @@ static void cohere_whole(struct sl_sim_out *out, const struct sl_sim_ask *ask, u
         sl_sim_put(out, i ? "," : "[");
         put_vector(out, ask, i, seed);
     }
-    sl_sim_put(out, ask->typed ? "]},'id':%s,'response_type':'embeddings_by_type','texts':"
-                               : "],'id':%s,'response_type':'embeddings_floats','texts':",
+    sl_sim_put(out,
+               ask->typed ? "]},'id':%s,'response_type':'embeddings_by_type','texts':"
+                          : "],'id':%s,'response_type':'embeddings_floats','texts':",
                request_id);
     for (size_t i = 0; i < ask->text_count; i++)
         sl_sim_put(out, i ? ",%s" : "[%s", ask->texts[i]);

@@ -1,4 +1,5 @@
-/* The families that embed: Titan and Cohere. Their answer is whole, and made while the ask lives. */
+/* The families that embed: Titan and Cohere. Their answer is whole, and made while the ask lives.
+ */
 #ifndef SIM_EMBED_H
 #define SIM_EMBED_H
 

@@ -72,9 +72,8 @@ static int write_anthropic(struct sl_sim_out *out, const struct sl_sim_refusal *
     return status;
 }
 
-int sl_sim_error_write(struct sl_sim_out *out, enum sl_sim_api api,
-                       const struct sl_sim_refusal *no, struct sl_slice request_id,
-                       struct sl_slice *type) {
+int sl_sim_error_write(struct sl_sim_out *out, enum sl_sim_api api, const struct sl_sim_refusal *no,
+                       struct sl_slice request_id, struct sl_slice *type) {
     *type = SL_EMPTY;
     switch (api) {
     case SL_SIM_API_OPENAI:

@@ -7,7 +7,7 @@
 #define SCAN_BEHIND (64 * 1024)       /* smaller bodies are read in one go at their end */
 
 static void refuse_nomem(struct sl_sim_exchange *x) {
-    (void)sl_sim_refuse(&x->no, SL_FAILURE_UNAVAILABLE, "Bedrock is unable to process your request.");
+    sl_sim_refuse(&x->no, SL_FAILURE_UNAVAILABLE, "Bedrock is unable to process your request.");
 }
 
 /* Turns an error that is no refusal into one. */
@@ -35,11 +35,10 @@ static void *on_request(void *server, struct sl_stream *stream,
     sl_timer_init(&x->timer, sl_sim_deliver_fire, x);
     sl_sim_out_init(&x->answer.out, MAX_OUT);
     sl_rand_uuid(x->request_id);
-    int error =
-        sl_sim_route_find(head->method, sl_target_path(head->target), &x->arena, &x->route);
+    int error = sl_sim_route_find(head->method, sl_target_path(head->target), &x->arena, &x->route);
     if (!error && x->route.services)
-        error = sl_sim_auth_head(&x->auth, &sim->settings, head, x->route.services, x->wall_ms,
-                                 &x->no);
+        error =
+            sl_sim_auth_head(&x->auth, &sim->settings, head, x->route.services, x->wall_ms, &x->no);
     refuse_error(x, error);
     sim->stats.requests[x->route.op]++;
     return x;
@@ -88,8 +87,8 @@ static int examine(struct sl_sim_exchange *x) {
     int error = 0;
     sl_sha256_final(&x->hash, digest);
     if (x->auth.signature_due)
-        error = sl_sim_auth_body(&x->auth, &x->sim->settings, &x->head, &x->sim->key, digest,
-                                 &x->no);
+        error =
+            sl_sim_auth_body(&x->auth, &x->sim->settings, &x->head, &x->sim->key, digest, &x->no);
     if (!error)
         error = find_fault(x);
     if (error || x->fault.place == SL_SIM_FAULT_STALL || x->fault.place == SL_SIM_FAULT_RESET)
@@ -115,8 +114,7 @@ static void on_fault(void *ctx, int status, const char *why) {
     struct sl_sim_exchange *x = ctx;
     if (sl_stream_responded(x->stream) || x->state != SL_SIM_READING)
         return;
-    (void)sl_sim_refuse(&x->no, status == 413 ? SL_FAILURE_TOO_LARGE : SL_FAILURE_VALIDATION, "%s",
-                        why);
+    sl_sim_refuse(&x->no, status == 413 ? SL_FAILURE_TOO_LARGE : SL_FAILURE_VALIDATION, "%s", why);
     sl_sim_deliver_refusal(x);
 }
 
@@ -129,10 +127,9 @@ void sl_sim_exchange_settle(struct sl_sim_exchange *x) {
         return;
     bool partial = x->answer.shape && x->answer.walk.next != SL_SIM_STEP_DONE;
     const struct sl_usage *u = &x->plan.usage;
-    uint64_t output =
-        partial ? sl_sim_tokens_of(x->answer.walk.bytes) : (uint64_t)u->output;
-    uint64_t tokens = (uint64_t)(u->input + u->cache_write) +
-                      output * (uint64_t)x->target.model->burndown;
+    uint64_t output = partial ? sl_sim_tokens_of(x->answer.walk.bytes) : (uint64_t)u->output;
+    uint64_t tokens =
+        (uint64_t)(u->input + u->cache_write) + output * (uint64_t)x->target.model->burndown;
     sl_sim_quotas_settle(sim->quotas, &x->reservation, tokens, sim->loop->now,
                          (uint64_t)sim->loop->wall_ms * SL_NS_PER_MS);
     sim->stats.input_tokens += (uint64_t)(u->input + u->cache_read + u->cache_write);

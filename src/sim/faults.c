@@ -7,8 +7,8 @@
 #define FAULT(name, at, how, failure, words)                                                       \
     {                                                                                              \
         name, {                                                                                    \
-            .place = SL_SIM_FAULT_##at, .midway = SL_SIM_BREAK_##how, .kind = SL_FAILURE_##failure, \
-            .message = words                                                                       \
+            .place = SL_SIM_FAULT_##at, .midway = SL_SIM_BREAK_##how,                              \
+            .kind = SL_FAILURE_##failure, .message = words                                         \
         }                                                                                          \
     }
 

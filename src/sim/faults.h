@@ -15,22 +15,22 @@
 /* Where in an exchange a fault acts. */
 enum sl_sim_fault_place {
     SL_SIM_FAULT_NONE,
-    SL_SIM_FAULT_REFUSE,  /* an error response */
-    SL_SIM_FAULT_FIRST,   /* 200, then an exception as the first frame; unstreamed: as REFUSE */
-    SL_SIM_FAULT_STALL,   /* the head never comes */
-    SL_SIM_FAULT_RESET,   /* the connection breaks instead of the head */
-    SL_SIM_FAULT_MIDWAY,  /* see enum sl_sim_break */
+    SL_SIM_FAULT_REFUSE, /* an error response */
+    SL_SIM_FAULT_FIRST,  /* 200, then an exception as the first frame; unstreamed: as REFUSE */
+    SL_SIM_FAULT_STALL,  /* the head never comes */
+    SL_SIM_FAULT_RESET,  /* the connection breaks instead of the head */
+    SL_SIM_FAULT_MIDWAY, /* see enum sl_sim_break */
 };
 
 /* What happens halfway through an answer. */
 enum sl_sim_break {
     SL_SIM_BREAK_NONE,
-    SL_SIM_BREAK_EXCEPTION,  /* an exception frame, then a clean end */
-    SL_SIM_BREAK_STALL,      /* nothing more comes, the connection stays */
-    SL_SIM_BREAK_RESET,      /* the connection breaks */
-    SL_SIM_BREAK_END,        /* a clean end between frames */
-    SL_SIM_BREAK_CUT,        /* a clean end within a frame */
-    SL_SIM_BREAK_MALFORMED,  /* one frame with a wrong checksum, the rest as if nothing were */
+    SL_SIM_BREAK_EXCEPTION, /* an exception frame, then a clean end */
+    SL_SIM_BREAK_STALL,     /* nothing more comes, the connection stays */
+    SL_SIM_BREAK_RESET,     /* the connection breaks */
+    SL_SIM_BREAK_END,       /* a clean end between frames */
+    SL_SIM_BREAK_CUT,       /* a clean end within a frame */
+    SL_SIM_BREAK_MALFORMED, /* one frame with a wrong checksum, the rest as if nothing were */
 };
 
 struct sl_sim_fault {

@@ -86,7 +86,8 @@ static void write_value(const cJSON *schema, int depth, struct sl_sim_out *out) 
 /* The tool to use, or NULL: the one that must be, the one the last turn names, or any. */
 static const struct sl_sim_tool *choose_tool(const struct sl_sim_ask *ask) {
     struct sl_slice wanted = ask->chosen.len ? ask->chosen : ask->mentioned;
-    if (!ask->tool_count || ask->choice == SL_SIM_CHOICE_NONE || (ask->answered && !ask->chosen.len))
+    if (!ask->tool_count || ask->choice == SL_SIM_CHOICE_NONE ||
+        (ask->answered && !ask->chosen.len))
         return NULL;
     for (size_t i = 0; wanted.len && i < ask->tool_count; i++)
         if (sl_slice_eq(ask->tools[i].name, wanted))
@@ -207,8 +208,8 @@ int sl_sim_generate(struct sl_sim_ask *ask, uint64_t seed, struct sl_sim_plan *o
         plan.bytes += plan.blocks[i].text.len;
         output += sl_sim_tokens_of(plan.blocks[i].text.len + plan.blocks[i].name.len);
     }
-    plan.usage = (struct sl_usage){.input = (int64_t)sl_sim_ask_tokens(ask),
-                                   .output = (int64_t)output};
+    plan.usage =
+        (struct sl_usage){.input = (int64_t)sl_sim_ask_tokens(ask), .output = (int64_t)output};
     *out = plan;
     return 0;
 }

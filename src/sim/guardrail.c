@@ -2,9 +2,9 @@
 
 #include "sim/ask.h"
 
-#define WORD          SL_LIT("BLOCKME")
-#define BYTES_A_UNIT  1000 /* of text, as AWS counts guardrail units */
-#define MAX_FINDINGS  64
+#define WORD         SL_LIT("BLOCKME")
+#define BYTES_A_UNIT 1000 /* of text, as AWS counts guardrail units */
+#define MAX_FINDINGS 64
 
 static bool is_blocked(struct sl_slice text) {
     return sl_slice_search(text, WORD) < text.len;
@@ -88,8 +88,9 @@ static void put_scores(struct sl_sim_out *out, const cJSON *check, bool blocked)
     const char *comma = "";
     sl_sim_put(out, "{'results':[");
     cJSON_ArrayForEach(item, sl_sim_get(check, "categories")) {
-        sl_sim_put(out, blocked ? "%r{'category':%s,'severityScore':0.9}"
-                                : "%r{'category':%s,'severityScore':0.0}",
+        sl_sim_put(out,
+                   blocked ? "%r{'category':%s,'severityScore':0.9}"
+                           : "%r{'category':%s,'severityScore':0.0}",
                    sl_slice_str(comma), sl_sim_get_string(item, "category"));
         comma = ",";
     }
@@ -98,8 +99,8 @@ static void put_scores(struct sl_sim_out *out, const cJSON *check, bool blocked)
 
 static void put_entities(struct sl_sim_out *out, const cJSON *check, const struct findings *found,
                          size_t count) {
-    struct sl_slice type = sl_sim_get_string(
-        cJSON_GetArrayItem(sl_sim_get(check, "entities"), 0), "type");
+    struct sl_slice type =
+        sl_sim_get_string(cJSON_GetArrayItem(sl_sim_get(check, "entities"), 0), "type");
     sl_sim_put(out, "{'results':[");
     for (size_t i = 0; type.len && i < count; i++)
         sl_sim_put(out,

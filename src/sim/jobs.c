@@ -1,8 +1,8 @@
 #include "sim/jobs.h"
 
+#include "sim/ask.h"
 #include "sim/control.h"
 #include "sim/models.h"
-#include "sim/ask.h"
 #include "sim/route.h"
 #include "sluice/base/clock.h"
 #include "sluice/base/mem.h"
@@ -63,8 +63,9 @@ int sl_sim_jobs_start(struct sl_sim_jobs *jobs, const cJSON *body, struct sl_sli
     struct sl_slice uri = sl_sim_get_string(
         sl_sim_get(sl_sim_get(body, "outputDataConfig"), "s3OutputDataConfig"), "s3Uri");
     if (!model.len || !cJSON_IsObject(sl_sim_get(body, "modelInput")) || !uri.len)
-        return refuse_null(no, !model.len ? "modelId" : !uri.len ? "outputDataConfig"
-                                                                 : "modelInput");
+        return refuse_null(no, !model.len ? "modelId"
+                               : !uri.len ? "outputDataConfig"
+                                          : "modelInput");
     if (!is_async_model(model))
         return sl_sim_refuse(no, SL_FAILURE_VALIDATION,
                              "The provided model identifier is invalid.");
@@ -114,9 +115,8 @@ static void put_job(struct sl_sim_out *out, const struct sl_sim_job *job, struct
 
 /* The i-th job from the latest on, or NULL. */
 static const struct sl_sim_job *latest(const struct sl_sim_jobs *jobs, uint64_t i) {
-    return i < jobs->started && i < SL_SIM_JOBS
-               ? &jobs->ring[(jobs->started - 1 - i) % SL_SIM_JOBS]
-               : NULL;
+    return i < jobs->started && i < SL_SIM_JOBS ? &jobs->ring[(jobs->started - 1 - i) % SL_SIM_JOBS]
+                                                : NULL;
 }
 
 int sl_sim_jobs_get(const struct sl_sim_jobs *jobs, struct sl_slice arn, struct sl_slice region,
@@ -149,7 +149,8 @@ int sl_sim_jobs_list(const struct sl_sim_jobs *jobs, struct sl_slice query, stru
     sl_sim_put(out, "{'asyncInvokeSummaries':[");
     for (i = from; i < count && given < page; i++) {
         const struct sl_sim_job *job = latest(jobs, ascending ? count - 1 - i : i);
-        struct sl_slice now = is_complete(job, wall_ms) ? SL_LIT("Completed") : SL_LIT("InProgress");
+        struct sl_slice now =
+            is_complete(job, wall_ms) ? SL_LIT("Completed") : SL_LIT("InProgress");
         if (status.len && !sl_slice_eq(status, now))
             continue;
         sl_sim_put(out, given++ ? "," : "");

@@ -1,4 +1,5 @@
-/* Asynchronous invocations: kept in memory, the latest few; each runs for a moment and completes. */
+/* Asynchronous invocations: kept in memory, the latest few; each runs for a moment and completes.
+ */
 #ifndef SIM_JOBS_H
 #define SIM_JOBS_H
 

@@ -98,14 +98,10 @@ static const struct {
     const char *regions; /* a profile is called from regions that begin so */
     const char *but;     /* and not so */
 } channels[SL_SIM_CHANNELS] = {
-    [SL_SIM_US] = {"us.", "us-", "us-gov-"},
-    [SL_SIM_EU] = {"eu.", "eu-", NULL},
-    [SL_SIM_APAC] = {"apac.", "ap-", NULL},
-    [SL_SIM_AU] = {"au.", "ap-southeast-", NULL},
-    [SL_SIM_JP] = {"jp.", "ap-northeast-", NULL},
-    [SL_SIM_CA] = {"ca.", "ca-", NULL},
-    [SL_SIM_US_GOV] = {"us-gov.", "us-gov-", NULL},
-    [SL_SIM_GLOBAL] = {"global.", "", "us-gov-"},
+    [SL_SIM_US] = {"us.", "us-", "us-gov-"},        [SL_SIM_EU] = {"eu.", "eu-", NULL},
+    [SL_SIM_APAC] = {"apac.", "ap-", NULL},         [SL_SIM_AU] = {"au.", "ap-southeast-", NULL},
+    [SL_SIM_JP] = {"jp.", "ap-northeast-", NULL},   [SL_SIM_CA] = {"ca.", "ca-", NULL},
+    [SL_SIM_US_GOV] = {"us-gov.", "us-gov-", NULL}, [SL_SIM_GLOBAL] = {"global.", "", "us-gov-"},
 };
 
 size_t sl_sim_model_count(void) {

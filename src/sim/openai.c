@@ -53,8 +53,8 @@ static int decode(struct sl_sim_ask *ask, const cJSON *body) {
         ask->answered = sl_slice_eq(role, SL_LIT("tool"));
         sl_sim_openai_content(ask, sl_sim_get(message, "content"));
     }
-    ask->max_tokens = sl_sim_get_int(body, "max_completion_tokens",
-                                     sl_sim_get_int(body, "max_tokens", -1));
+    ask->max_tokens =
+        sl_sim_get_int(body, "max_completion_tokens", sl_sim_get_int(body, "max_tokens", -1));
     if (ask->max_tokens == 0 || ask->max_tokens < -1)
         return sl_sim_refuse(ask->no, SL_FAILURE_VALIDATION,
                              "Invalid 'max_completion_tokens': integer below minimum value. "
@@ -100,8 +100,8 @@ static void put_content(struct sl_sim_out *out, const struct sl_sim_plan *plan) 
     int error = 0;
     sl_buf_init(&text, 512 * 1024);
     for (size_t i = 0; i < plan->count && !error; i++) {
-        const char *format = sl_sim_is_thought(&plan->blocks[i]) ? "<reasoning>%.*s</reasoning>"
-                                                                 : "%.*s";
+        const char *format =
+            sl_sim_is_thought(&plan->blocks[i]) ? "<reasoning>%.*s</reasoning>" : "%.*s";
         if (plan->blocks[i].kind != SL_SIM_BLOCK_TOOL)
             error = sl_buf_printf(&text, format, SL_FMT(plan->blocks[i].text));
     }

@@ -4,16 +4,16 @@
  */
 #include "sim/bodies.h"
 
-#define STRING  SL_SIM_KEY_STRING
-#define NUMBER  SL_SIM_KEY_NUMBER
-#define INTEGER SL_SIM_KEY_INTEGER
-#define ARRAY   SL_SIM_KEY_ARRAY
-#define OBJECT  SL_SIM_KEY_OBJECT
-#define BOOLEAN SL_SIM_KEY_BOOLEAN
+#define STRING   SL_SIM_KEY_STRING
+#define NUMBER   SL_SIM_KEY_NUMBER
+#define INTEGER  SL_SIM_KEY_INTEGER
+#define ARRAY    SL_SIM_KEY_ARRAY
+#define OBJECT   SL_SIM_KEY_OBJECT
+#define BOOLEAN  SL_SIM_KEY_BOOLEAN
 #define COUNT(a) (sizeof(a) / sizeof((a)[0]))
 
 static const struct sl_sim_key llama_keys[] = {
-    {"prompt", STRING, true, 0, 0},   {"max_gen_len", INTEGER, false, 1, 8192},
+    {"prompt", STRING, true, 0, 0},       {"max_gen_len", INTEGER, false, 1, 8192},
     {"temperature", NUMBER, false, 0, 1}, {"top_p", NUMBER, false, 0, 1},
     {"images", ARRAY, false, 0, 0},
 };
@@ -136,8 +136,8 @@ static struct sl_slice reason(const struct sl_sim_reply *reply, const char *end,
 /* ---- Llama ------------------------------------------------------------------------ */
 
 static int llama_decode(struct sl_sim_ask *ask, const cJSON *body) {
-    static const struct layout layout = {llama_keys,    COUNT(llama_keys), "prompt", NULL,
-                                         "max_gen_len", NULL};
+    static const struct layout layout = {llama_keys, COUNT(llama_keys), "prompt",
+                                         NULL,       "max_gen_len",     NULL};
     return decode(ask, body, &layout);
 }
 
@@ -173,9 +173,9 @@ const struct sl_sim_shape sl_sim_shape_llama = {llama_decode, llama_whole, llama
 /* ---- Titan ------------------------------------------------------------------------ */
 
 static int titan_decode(struct sl_sim_ask *ask, const cJSON *body) {
-    static const struct layout layout = {
-        titan_keys,      COUNT(titan_keys), "inputText", "textGenerationConfig",
-        "maxTokenCount", "stopSequences"};
+    static const struct layout layout = {titan_keys,      COUNT(titan_keys),
+                                         "inputText",     "textGenerationConfig",
+                                         "maxTokenCount", "stopSequences"};
     return decode(ask, body, &layout);
 }
 
@@ -201,8 +201,7 @@ static void titan_step(struct sl_sim_emitter *e, const struct sl_sim_step *step)
         sl_sim_emit_last(e, NULL,
                          "{'outputText':'','index':0,'totalOutputTextTokenCount':%d,"
                          "'completionReason':%s,'inputTextTokenCount':%d}",
-                         reply->plan->usage.output, titan_reason(reply),
-                         reply->plan->usage.input);
+                         reply->plan->usage.output, titan_reason(reply), reply->plan->usage.input);
 }
 
 const struct sl_sim_shape sl_sim_shape_titan = {titan_decode, titan_whole, titan_step, false};
@@ -210,8 +209,8 @@ const struct sl_sim_shape sl_sim_shape_titan = {titan_decode, titan_whole, titan
 /* ---- Mistral ---------------------------------------------------------------------- */
 
 static int mistral_decode(struct sl_sim_ask *ask, const cJSON *body) {
-    static const struct layout layout = {mistral_keys, COUNT(mistral_keys), "prompt", NULL,
-                                         "max_tokens", "stop"};
+    static const struct layout layout = {mistral_keys, COUNT(mistral_keys), "prompt",
+                                         NULL,         "max_tokens",        "stop"};
     return decode(ask, body, &layout);
 }
 
@@ -235,8 +234,8 @@ const struct sl_sim_shape sl_sim_shape_mistral = {mistral_decode, mistral_whole,
 /* ---- Cohere Command --------------------------------------------------------------- */
 
 static int command_decode(struct sl_sim_ask *ask, const cJSON *body) {
-    static const struct layout layout = {command_keys, COUNT(command_keys), "prompt", NULL,
-                                         "max_tokens", "stop_sequences"};
+    static const struct layout layout = {command_keys, COUNT(command_keys), "prompt",
+                                         NULL,         "max_tokens",        "stop_sequences"};
     return decode(ask, body, &layout);
 }
 
@@ -263,22 +262,22 @@ const struct sl_sim_shape sl_sim_shape_command = {command_decode, command_whole,
                                                   false};
 
 static int command_r_decode(struct sl_sim_ask *ask, const cJSON *body) {
-    static const struct layout layout = {command_r_keys, COUNT(command_r_keys), "message", NULL,
-                                         "max_tokens",   "stop_sequences"};
+    static const struct layout layout = {command_r_keys, COUNT(command_r_keys), "message",
+                                         NULL,           "max_tokens",          "stop_sequences"};
     return decode(ask, body, &layout);
 }
 
 static void command_r_whole(struct sl_sim_out *out, const struct sl_sim_reply *reply) {
-    sl_sim_put(out, "{'response_id':%s,'generation_id':%s,'chat_history':[],'text':",
-               reply->request_id, reply->request_id);
+    sl_sim_put(out,
+               "{'response_id':%s,'generation_id':%s,'chat_history':[],'text':", reply->request_id,
+               reply->request_id);
     put_text(out, reply);
     sl_sim_put(out, ",'finish_reason':%s}", cohere_reason(reply));
 }
 
 static void command_r_step(struct sl_sim_emitter *e, const struct sl_sim_step *step) {
     if (step->kind == SL_SIM_STEP_START)
-        sl_sim_emit(e, NULL,
-                    "{'is_finished':false,'event_type':'stream-start','generation_id':%s}",
+        sl_sim_emit(e, NULL, "{'is_finished':false,'event_type':'stream-start','generation_id':%s}",
                     e->reply->request_id);
     else if (step->kind == SL_SIM_STEP_DELTA)
         sl_sim_emit(e, NULL, "{'is_finished':false,'event_type':'text-generation','text':%s}",
@@ -295,8 +294,8 @@ const struct sl_sim_shape sl_sim_shape_command_r = {command_r_decode, command_r_
 /* ---- DeepSeek --------------------------------------------------------------------- */
 
 static int deepseek_decode(struct sl_sim_ask *ask, const cJSON *body) {
-    static const struct layout layout = {deepseek_keys, COUNT(deepseek_keys), "prompt", NULL,
-                                         "max_tokens",  "stop"};
+    static const struct layout layout = {deepseek_keys, COUNT(deepseek_keys), "prompt",
+                                         NULL,          "max_tokens",         "stop"};
     return decode(ask, body, &layout);
 }
 

@@ -1,4 +1,5 @@
-/* Why a request is refused: the kind (which gives status and exception name) and Bedrock's words. */
+/* Why a request is refused: the kind (which gives status and exception name) and Bedrock's words.
+ */
 #ifndef SIM_REFUSE_H
 #define SIM_REFUSE_H
 
@@ -12,7 +13,7 @@ struct sl_sim_refusal {
 };
 
 /* Fills it. Always SL_E_DENIED, so that `return sl_sim_refuse(…)` reads as it acts. */
-SL_NODISCARD int sl_sim_refuse(struct sl_sim_refusal *no, enum sl_failure kind, const char *fmt,
-                               ...) SL_PRINTF(3, 4);
+int sl_sim_refuse(struct sl_sim_refusal *no, enum sl_failure kind, const char *fmt, ...)
+    SL_PRINTF(3, 4);
 
 #endif

@@ -166,9 +166,8 @@ static void emit_item(struct sl_sim_emitter *e, size_t index, bool done) {
 /* What happens inside an item: its part opens, grows, is complete, closes. */
 static void emit_part(struct sl_sim_emitter *e, const struct sl_sim_step *step, const char *type,
                       const char *template, struct sl_slice text) {
-    static const char *const prefixes[] = {[SL_SIM_BLOCK_THOUGHT] = "rs",
-                                           [SL_SIM_BLOCK_TEXT] = "msg",
-                                           [SL_SIM_BLOCK_TOOL] = "fc"};
+    static const char *const prefixes[] = {
+        [SL_SIM_BLOCK_THOUGHT] = "rs", [SL_SIM_BLOCK_TEXT] = "msg", [SL_SIM_BLOCK_TOOL] = "fc"};
     struct sl_sim_out inner;
     sl_sim_out_init(&inner, 512 * 1024);
     sl_sim_put(&inner, "'output_index':%d,'item_id':'%r_%r'", (int64_t)step->index,

@@ -43,12 +43,12 @@ static void give_delta(struct sl_sim_walk *walk, struct sl_sim_step *out) {
 
 void sl_sim_walk_next(struct sl_sim_walk *walk, struct sl_sim_step *out) {
     const struct sl_sim_plan *plan = walk->plan;
-    *out = (struct sl_sim_step){.kind = walk->next,
-                                .index = walk->index,
-                                .block = walk->index < plan->count ? &plan->blocks[walk->index]
-                                                                   : NULL,
-                                .piece = SL_EMPTY,
-                                .tokens = sl_sim_tokens_of(walk->bytes)};
+    *out =
+        (struct sl_sim_step){.kind = walk->next,
+                             .index = walk->index,
+                             .block = walk->index < plan->count ? &plan->blocks[walk->index] : NULL,
+                             .piece = SL_EMPTY,
+                             .tokens = sl_sim_tokens_of(walk->bytes)};
     switch (walk->next) {
     case SL_SIM_STEP_START:
         walk->next = plan->count ? SL_SIM_STEP_BLOCK : SL_SIM_STEP_STOP;
@@ -189,9 +189,8 @@ void sl_sim_emit_exception(struct sl_sim_emitter *e, enum sl_failure kind,
                            struct sl_slice message) {
     const struct sl_failure_info *info = sl_failure_info(kind);
     if (e->framing == SL_SIM_FRAMING_SSE) {
-        sl_sim_emit(e, "error",
-                    "{'type':'error','error':{'type':%s,'code':%s,'message':%s}}", info->exception,
-                    info->exception, message);
+        sl_sim_emit(e, "error", "{'type':'error','error':{'type':%s,'code':%s,'message':%s}}",
+                    info->exception, info->exception, message);
     } else if (!e->out->error) {
         e->out->error = sl_eventstream_exception(&e->out->buf, info->frame_name, message);
     }

@@ -57,8 +57,8 @@ enum sl_sim_framing { SL_SIM_FRAMING_CONVERSE, SL_SIM_FRAMING_CHUNK, SL_SIM_FRAM
 
 struct sl_sim_emitter {
     enum sl_sim_framing framing;
-    struct sl_sim_out *out;  /* frames are appended here */
-    struct sl_sim_out json;  /* the event under way */
+    struct sl_sim_out *out; /* frames are appended here */
+    struct sl_sim_out json; /* the event under way */
     const struct sl_sim_reply *reply;
     bool named; /* each event is the one member, of its name, of an object (Nova) */
     uint64_t frames;

@@ -45,10 +45,10 @@ void sl_sim_vput(struct sl_sim_out *out, const char *template, va_list args) {
         template += plain;
         if (out->error || !*template)
             break;
-        if (*template++ == '\'')
+        if (*template ++ == '\'')
             out->error = sl_buf_add_byte(&out->buf, '"');
         else
-            out->error = put_argument(&out->buf, *template++, &rest);
+            out->error = put_argument(&out->buf, *template ++, &rest);
     }
     va_end(rest);
 }

@@ -323,7 +323,7 @@ const struct sl_credentials *sl_credentials_get(struct sl_credentials_provider *
         return &p->current->view;
     sl_list_push_back(&p->waiters, &wait->link);
     if (!p->fetching)
-        sl_loop_want(p->ctx.loop, SL_TURN_TRANSFERS);
+        sl_loop_again(p->ctx.loop); /* there may be nothing else that the loop lives for */
     return NULL;
 }
 

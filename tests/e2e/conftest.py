@@ -62,11 +62,6 @@ def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[..., 
 
 @pytest.fixture
 def upstream() -> Iterator[Upstream]:
-    server = Upstream(
-        key=program.GATEWAY_KEY,
-        secret=program.GATEWAY_SECRET,
-        session=program.GATEWAY_SESSION,
-        region=program.REGION,
-    )
+    server = Upstream(**program.SIGNER)
     yield server
     server.close()

@@ -29,6 +29,13 @@ REGION = "us-east-1"
 GATEWAY_KEY = "AKIDGATEWAYEXAMPLE01"
 GATEWAY_SECRET = "wJalrXUtnFEMI/K7MDENG+gatewayEXAMPLEKEY"
 GATEWAY_SESSION = "gateway-session-token/with+odd=characters"
+# The same, as Upstream takes it.
+SIGNER = {
+    "key": GATEWAY_KEY,
+    "secret": GATEWAY_SECRET,
+    "session": GATEWAY_SESSION,
+    "region": REGION,
+}
 # What clients sign with. It must never reach an upstream, nor a log.
 CLIENT_KEY = "AKIDCLIENTEXAMPLE002"
 CLIENT_SECRET = "client/secret/EXAMPLE/that/must/stay"
@@ -202,7 +209,11 @@ class Sluice(Program):
         super().__init__(
             home, "serve", argv, {**defaults, **(settings or {})}, {**environment, **(env or {})}
         )
-        ready = self.wait_line(r"^ready client=(\S+) admin=(\S+)$")[0]
+        try:
+            ready = self.wait_line(r"^ready client=(\S+) admin=(\S+)$")[0]
+        except AssertionError:
+            self.kill()
+            raise
         self.address, self.admin_address = ready[1], ready[2]
         self.host, self.port = split(self.address)
         self.url = f"http://{self.address}"

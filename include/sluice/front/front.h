@@ -95,6 +95,8 @@ SL_NODISCARD const char *sl_front_listen(struct sl_front *front, const char *hos
                                          struct sl_tls *tls, char *why, size_t why_size);
 /* Certificates for connections to come; applies to listeners that have TLS. */
 void sl_front_set_tls(struct sl_front *front, struct sl_tls *tls);
+/* Other limits from now on, for connections that exist too. */
+void sl_front_set_limits(struct sl_front *front, const struct sl_front_limits *limits);
 /* Stops listening; idle connections close, busy ones finish what they have (h2: GOAWAY). */
 void sl_front_drain(struct sl_front *front);
 /* Ends every stream (SL_CLOSE_SHUTDOWN) and connection. Run the uv loop until its handles are

@@ -20,9 +20,9 @@ struct sl_sim_settings {
     uint32_t tokens_per_second; /* pace of a stream; 0: as fast as it is read */
     uint64_t seed;
     const char *access_key_id, *secret; /* accepted beside any bearer token of `bearer`; */
-    const char *session_token;          /* that X-Amz-Security-Token must hold; NULL: any, or none */
-    const char *bearer;                 /* NULL: none is accepted */
-    const char *region; /* the scope a signature must carry; NULL: us-east-1 */
+    const char *session_token; /* that X-Amz-Security-Token must hold; NULL: any, or none */
+    const char *bearer;        /* NULL: none is accepted */
+    const char *region;        /* the scope a signature must carry; NULL: us-east-1 */
     /*
      * A fault for every n-th request, e.g. "throttle/10,reset-midway/50"; NULL: none. Single
      * requests ask for one with the header x-simulator-fault. Kinds: see src/sim/README.md.

@@ -9,7 +9,7 @@
 #include <openssl/x509.h>
 #include <poll.h>
 
-#define MIB 1048576
+#define MIB ((size_t)1048576)
 
 static const struct client_settings plain = {0};
 /* Windows that never stand in the way. */
