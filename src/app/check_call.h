@@ -11,7 +11,7 @@
 #include "sluice/upstream/target.h"
 
 /* Largest answer that is looked at (ListFoundationModels runs to some hundred KiB). */
-#define SL_CHECK_BODY_MAX (4 * 1024 * 1024)
+#define SL_CHECK_BODY_MAX ((size_t)4 << 20)
 
 struct sl_check_request {
     enum sl_plane plane;

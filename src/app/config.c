@@ -17,7 +17,7 @@
 #include "sluice/base/mem.h"
 
 /* All strings of a configuration: the file's own maximum, with room for copies and arrays. */
-#define ARENA_MAX (4 * (size_t)SL_CONFIG_FILE_MAX)
+#define ARENA_MAX (4 * SL_CONFIG_FILE_MAX)
 
 struct sl_config_place *sl_config_place_of(struct sl_config_loader *loader,
                                            const struct sl_config_key *key) {
@@ -169,7 +169,7 @@ static int apply_file(struct sl_config_loader *l) {
     else if (rc == SL_E_IO)
         snprintf(l->why, l->why_size, "%s: cannot be read: %s", name, strerror(errno));
     else if (rc == SL_E_LIMIT)
-        snprintf(l->why, l->why_size, "%s: is larger than %d bytes: this is no configuration", name,
+        snprintf(l->why, l->why_size, "%s: is larger than %zu bytes: this is no configuration", name,
                  SL_CONFIG_FILE_MAX);
     sl_buf_done(&content);
     return rc;

@@ -5,7 +5,7 @@
 #include "sluice/base/buf.h"
 
 /* Room enough for either. */
-#define SL_CONFIG_DOC_MAX (256 * 1024)
+#define SL_CONFIG_DOC_MAX ((size_t)256 << 10)
 
 /* conf/sluice.yaml: every key with its documentation, commented out at its default. */
 SL_NODISCARD int sl_config_write_sample(struct sl_buf *out);

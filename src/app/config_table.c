@@ -9,7 +9,7 @@
 #define FIELD(member)                                                                              \
     .offset = offsetof(struct sl_config, member), .size = sizeof(((struct sl_config *)0)->member)
 
-#define SECOND 1000u
+#define SECOND UINT64_C(1000)
 #define MINUTE (60 * SECOND)
 #define HOUR   (60 * MINUTE)
 #define DAY    (24 * HOUR)

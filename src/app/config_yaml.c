@@ -183,6 +183,7 @@ static int next_document(struct walk *w, yaml_parser_t *parser, bool first) {
         rc = walked ? walked : 1;
     }
     yaml_document_delete(&document);
+    w->document = NULL;
     return rc;
 }
 

@@ -15,14 +15,14 @@ void sl_flow_ready_flight(struct sl_flight *f) {
     if (f->state == SL_FLIGHT_DEAD || sl_list_linked(&f->ready_link))
         return;
     sl_list_push_back(&f->flow->ready_flights, &f->ready_link);
-    sl_loop_again(f->flow->loop);
+    sl_loop_want(f->flow->loop, SL_TURN_REAP);
 }
 
 void sl_flow_ready_exchange(struct sl_exchange *x) {
     if (x->state == SL_EXCHANGE_CLOSED || sl_list_linked(&x->ready_link))
         return;
     sl_list_push_back(&x->flow->ready_exchanges, &x->ready_link);
-    sl_loop_again(x->flow->loop);
+    sl_loop_want(x->flow->loop, SL_TURN_FLOW);
 }
 
 void sl_flow_log_retired(struct sl_flow *flow, const struct sl_call *call) {
@@ -96,6 +96,8 @@ static void run_turn(void *ctx) {
 static void reap(void *ctx) {
     struct sl_flow *flow = ctx;
     struct sl_list *node;
+    /* What the write phase left: answers delivered, room for more. Spares a turn of its own. */
+    step_flights(flow);
     while ((node = sl_list_first(&flow->dead_exchanges)) != NULL)
         sl_exchange_free(SL_CONTAINER(node, struct sl_exchange, link));
     while ((node = sl_list_first(&flow->dead_flights)) != NULL)

@@ -655,11 +655,10 @@ static void finish(struct h1 *h) {
     struct sl_front_conn *c = h->c;
     struct sl_stream *s = &h->stream;
     bool whole = h->in == IN_DONE; /* the request was read to its end */
-    bool reuse = h->keep && whole && !s->close_after && !c->draining;
     sl_stream_end(s, s->reason);
     if (c->state != SL_FRONT_OPEN)
         return;
-    if (reuse) {
+    if (h->keep && whole && !c->draining) {
         start_message(h);
         if (h->rest.len > 0)
             sl_front_conn_resume(c);

@@ -142,8 +142,7 @@ static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *so
 
 static void run_soon(struct sl_fetch_client *client) {
     client->due = true;
-    if (client->turn_over)
-        sl_loop_again(client->loop);
+    sl_loop_want(client->loop, SL_TURN_WRITE);
 }
 
 static int on_timeout(CURLM *multi, long ms, void *ctx) {
@@ -210,7 +209,6 @@ static void hand_up(struct sl_fetch_client *client) {
 
 static void on_transfers(void *ctx) {
     struct sl_fetch_client *client = ctx;
-    client->turn_over = false;
     resume_all(client);
     if (client->due)
         run_due(client);
@@ -225,9 +223,7 @@ static void on_send(void *ctx) {
     if (client->due)
         run_due(client);
     collect(client);
-    client->turn_over = true;
-    if (client->due || client->fired || !sl_list_empty(&client->resumes) ||
-        !sl_list_empty(&client->lists[SL_FETCH_ENDED]))
+    if (client->fired || !sl_list_empty(&client->lists[SL_FETCH_ENDED]))
         sl_loop_again(client->loop);
 }
 
@@ -330,7 +326,6 @@ struct sl_fetch_client *sl_fetch_client_new(struct sl_loop *loop,
     }
     client->loop = loop;
     client->timer_at = SL_NEVER;
-    client->turn_over = true;
     for (int i = 0; i < SL_FETCH_STATES; i++)
         sl_list_init(&client->lists[i]);
     sl_list_init(&client->resumes);
@@ -438,7 +433,7 @@ void sl_fetch_resume(struct sl_fetch *f) {
     if (!f->held || f->state != SL_FETCH_RUNNING || sl_list_linked(&f->resume_link))
         return;
     sl_list_push_back(&f->client->resumes, &f->resume_link);
-    sl_loop_again(f->client->loop);
+    sl_loop_want(f->client->loop, SL_TURN_TRANSFERS);
 }
 
 void sl_fetch_cancel(struct sl_fetch *f) {

@@ -67,7 +67,6 @@ struct sl_fetch_client {
     struct sl_timer timer; /* curl's next timeout */
     uint64_t timer_at;     /* when curl wants to be run; the timer may be set for earlier */
     bool due;              /* curl wants to be run now */
-    bool turn_over;        /* this turn's hooks have run */
     bool fired;            /* on_head or on_data was called */
     int depth;             /* calls into curl that may call back */
     struct sl_list lists[SL_FETCH_STATES];

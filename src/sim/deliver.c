@@ -78,6 +78,8 @@ void sl_sim_deliver_refusal(struct sl_sim_exchange *x) {
                                                           : SL_LIT("application/json");
     a->status = sl_sim_error_write(&a->out, x->route.api, &x->no, sl_slice_str(x->request_id),
                                    &a->error_type);
+    if (x->http_status)
+        a->status = x->http_status;
     a->complete = true;
     x->fault.midway = SL_SIM_BREAK_NONE;
     if (a->out.error)
@@ -285,7 +287,11 @@ void sl_sim_deliver_advance(void *exchange, size_t n) {
     struct sl_sim_answer *a = &x->answer;
     a->taken += n;
     assert(a->taken <= a->out.buf.len);
-    if (a->taken == a->out.buf.len && is_held(x) && x->fault.midway == SL_SIM_BREAK_RESET &&
-        sl_timer_set(x->sim->loop, &x->timer, x->sim->loop->now + RESET_AFTER) != 0)
+    if (a->taken < a->out.buf.len || a->complete)
+        return;
+    if (!is_held(x))
+        sl_stream_wake(x->stream); /* more can be made, now that there is room */
+    else if (x->fault.midway == SL_SIM_BREAK_RESET &&
+             sl_timer_set(x->sim->loop, &x->timer, x->sim->loop->now + RESET_AFTER) != 0)
         sl_stream_abort(x->stream);
 }

@@ -16,9 +16,8 @@ static void refuse_error(struct sl_sim_exchange *x, int error) {
         refuse_nomem(x);
 }
 
-static void *on_request(void *server, struct sl_stream *stream,
-                        const struct sl_request_head *head) {
-    struct sl_sim *sim = server;
+static struct sl_sim_exchange *exchange_new(struct sl_sim *sim, struct sl_stream *stream,
+                                            const struct sl_request_head *head) {
     struct sl_sim_exchange *x = sl_calloc(1, sizeof *x);
     if (!x)
         return NULL;
@@ -35,12 +34,34 @@ static void *on_request(void *server, struct sl_stream *stream,
     sl_timer_init(&x->timer, sl_sim_deliver_fire, x);
     sl_sim_out_init(&x->answer.out, MAX_OUT);
     sl_rand_uuid(x->request_id);
-    int error = sl_sim_route_find(head->method, sl_target_path(head->target), &x->arena, &x->route);
-    if (!error && x->route.services)
-        error =
-            sl_sim_auth_head(&x->auth, &sim->settings, head, x->route.services, x->wall_ms, &x->no);
-    refuse_error(x, error);
+    refuse_error(
+        x, sl_sim_route_find(head->method, sl_target_path(head->target), &x->arena, &x->route));
     sim->stats.requests[x->route.op]++;
+    return x;
+}
+
+static void *on_request(void *server, struct sl_stream *stream,
+                        const struct sl_request_head *head) {
+    struct sl_sim *sim = server;
+    struct sl_sim_exchange *x = exchange_new(sim, stream, head);
+    if (x && !x->no.kind && x->route.services)
+        refuse_error(x, sl_sim_auth_head(&x->auth, &sim->settings, head, x->route.services,
+                                         x->wall_ms, &x->no));
+    return x;
+}
+
+/* Refuses by a rule of HTTP, with its own status, in the shape of the API. */
+static void refuse_http(struct sl_sim_exchange *x, int status, const char *why) {
+    sl_sim_refuse(&x->no, status == 413 ? SL_FAILURE_TOO_LARGE : SL_FAILURE_VALIDATION, "%s", why);
+    x->http_status = status;
+    sl_sim_deliver_refusal(x);
+}
+
+static void *on_malformed(void *server, struct sl_stream *stream,
+                          const struct sl_request_head *head, int status, const char *why) {
+    struct sl_sim_exchange *x = exchange_new(server, stream, head);
+    if (x)
+        refuse_http(x, status, why);
     return x;
 }
 
@@ -112,10 +133,8 @@ static void on_body_end(void *ctx) {
 
 static void on_fault(void *ctx, int status, const char *why) {
     struct sl_sim_exchange *x = ctx;
-    if (sl_stream_responded(x->stream) || x->state != SL_SIM_READING)
-        return;
-    sl_sim_refuse(&x->no, status == 413 ? SL_FAILURE_TOO_LARGE : SL_FAILURE_VALIDATION, "%s", why);
-    sl_sim_deliver_refusal(x);
+    if (!sl_stream_responded(x->stream) && x->state == SL_SIM_READING)
+        refuse_http(x, status, why);
 }
 
 void sl_sim_exchange_settle(struct sl_sim_exchange *x) {
@@ -154,6 +173,7 @@ static void on_close(void *ctx, enum sl_close_reason reason) {
 
 const struct sl_front_handler sl_sim_handler = {
     .on_request = on_request,
+    .on_malformed = on_malformed,
     .on_body = on_body,
     .on_body_end = on_body_end,
     .on_fault = on_fault,

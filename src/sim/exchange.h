@@ -73,6 +73,7 @@ struct sl_sim_exchange {
     struct sl_sim_route route;
     struct sl_sim_auth auth;
     struct sl_sim_refusal no; /* no.kind set: refused */
+    int http_status;          /* of a refusal by HTTP's own rules, instead of its kind's; or 0 */
     struct sl_sim_fault fault;
 
     struct sl_chain body;

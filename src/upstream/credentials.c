@@ -270,6 +270,25 @@ static void on_timer(void *ctx) {
         begin_fetch(p);
 }
 
+/* Keys of the settings are there from the start: no file is read, and nothing is asked. */
+static int take_given(struct sl_credentials_provider *p,
+                      const struct sl_credentials_settings *settings) {
+    const struct sl_credentials given = {.access_key_id = sl_slice_str(settings->access_key_id),
+                                         .secret = sl_slice_str(settings->secret),
+                                         .session_token = SL_EMPTY,
+                                         .bearer = SL_EMPTY,
+                                         .expires_ms = INT64_MAX,
+                                         .source = "settings"};
+    p->advisory_ms = p->mandatory_ms = INT64_MAX;
+    return sl_credset_new(&given, true, &p->current, p->why, sizeof(p->why));
+}
+
+/* A copy of a setting, which may be NULL. */
+static bool keep(char **copy, const char *setting) {
+    *copy = setting ? sl_strdup(setting) : NULL;
+    return *copy || !setting;
+}
+
 struct sl_credentials_provider *
 sl_credentials_provider_new(struct sl_loop *loop, struct sl_fetch_client *client,
                             const struct sl_credentials_settings *settings) {
@@ -285,13 +304,13 @@ sl_credentials_provider_new(struct sl_loop *loop, struct sl_fetch_client *client
     sl_list_init(&p->waiters);
     sl_timer_init(&p->timer, on_timer, p);
     sl_loop_hook(loop, SL_TURN_TRANSFERS, &p->hook, on_turn, p);
-    p->profile_wanted = settings->profile ? sl_strdup(settings->profile) : NULL;
-    p->region_wanted = settings->region ? sl_strdup(settings->region) : NULL;
-    p->ctx.region = p->region_wanted;
-    if ((settings->profile && !p->profile_wanted) || (settings->region && !p->region_wanted)) {
+    if (!keep(&p->profile_wanted, settings->profile) ||
+        !keep(&p->region_wanted, settings->region) ||
+        (settings->access_key_id && take_given(p, settings) < 0)) {
         sl_credentials_provider_free(p);
         return NULL;
     }
+    p->ctx.region = p->region_wanted;
     return p;
 }
 

@@ -249,3 +249,17 @@ int sl_ini_nested(struct sl_slice value, struct sl_slice name, struct sl_slice *
     }
     return rc;
 }
+
+int sl_ini_check_nested(const struct sl_ini *ini, char *why, size_t why_size) {
+    for (size_t i = 0; i < ini->entry_count; i++) {
+        const struct entry *entry = &ini->entries[i];
+        struct sl_slice none;
+        if (!sl_slice_starts(entry->value, SL_LIT("\n")) ||
+            sl_ini_nested(entry->value, SL_EMPTY, &none) != SL_E_INVALID)
+            continue;
+        snprintf(why, why_size, "the indented lines below %.*s are not all name = value",
+                 SL_FMT(sl_slice_head(entry->key, 64)));
+        return SL_E_INVALID;
+    }
+    return SL_OK;
+}

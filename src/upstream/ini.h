@@ -44,4 +44,10 @@ bool sl_ini_get(const struct sl_ini *ini, size_t section, struct sl_slice key,
  */
 SL_NODISCARD int sl_ini_nested(struct sl_slice value, struct sl_slice name, struct sl_slice *out);
 
+/*
+ * Whether every value that begins on a line of its own consists of such entries, as AWS's tools
+ * demand. SL_E_INVALID with a sentence that names the first that does not.
+ */
+SL_NODISCARD int sl_ini_check_nested(const struct sl_ini *ini, char *why, size_t why_size);
+
 #endif

@@ -130,6 +130,8 @@ static int load_file(sl_getenv env, const char *variable, const char *usual, str
     }
     if (rc == SL_OK)
         rc = sl_ini_parse(sl_buf_slice(&text), out, cause, sizeof(cause));
+    if (rc == SL_OK)
+        rc = sl_ini_check_nested(*out, cause, sizeof(cause));
     if (rc < 0)
         snprintf(why, why_size, "%s: %s", path.ptr ? path.ptr : usual, cause);
 out:

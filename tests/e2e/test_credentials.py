@@ -315,9 +315,9 @@ class Case:
         rng = self.rng
         before = rng.choice([[], [], [], ["# comment"], ["; comment = x"], [""], ["   # indented"]])
         key = rng.choice([key, key, key, key.upper(), key.title()])
-        if self.chance(0.03):
-            return before + [f"{key} =", f"   {value}"]  # a value on a line of its own
-        if self.chance(0.01):
+        if self.chance(0.003):
+            return before + [f"{key} =", f"   {value}"]  # a value on a line of its own: refused
+        if self.chance(0.002):
             return before + [key]  # no delimiter
         return before + [key + rng.choice([" = ", "=", ": ", "\t=\t", " =  "]) + value + rng.choice(["", "", " ", "\t"])]
 
@@ -335,7 +335,7 @@ class Case:
         if self.chance(0.3):
             entries["role_session_name"] = "me@example.com"
         if self.chance(0.3):
-            entries["external_id"] = "ext:1/2 +=é" if self.chance(0.5) else "x"
+            entries["external_id"] = "ext:1/2+=,.@-" if self.chance(0.5) else "xy"
         if self.chance(0.3):
             entries["duration_seconds"] = self.rng.choice(["900", "3600", "an hour"])
         if self.chance(0.05):
@@ -380,7 +380,9 @@ class Case:
         }  # fmt: skip
 
     def plain(self, name):
-        return {"region": self.rng.choice(REGIONS), "output": "json"}
+        nested = "\n  max_queue_size = 10\n\n  # deeper\n    addressing_style = path"
+        more = self.rng.choice([{}, {"output": "json"}, {"note": "a\n  b = c"}, {"s3": nested}])
+        return {"region": self.rng.choice(REGIONS)} | more
 
     def describe(self):
         files = [p for p in sorted(self.folder.iterdir()) if p.name in ("config", "credentials")]

@@ -89,7 +89,7 @@ struct sl_config_source {
 };
 
 /* A file above this size is refused: it is no configuration. */
-#define SL_CONFIG_FILE_MAX (1024 * 1024)
+#define SL_CONFIG_FILE_MAX ((size_t)1 << 20)
 
 /*
  * *out is written on success only. SL_E_INVALID: the configuration is at fault; SL_E_IO: the file

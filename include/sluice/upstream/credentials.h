@@ -26,8 +26,9 @@ struct sl_credentials {
 
 struct sl_credentials_provider;
 struct sl_credentials_settings {
-    const char *profile; /* NULL: AWS_PROFILE, AWS_DEFAULT_PROFILE, then "default" */
-    const char *region;  /* for STS; NULL: as found by sl_credentials_region */
+    const char *access_key_id, *secret; /* given keys: nothing else is asked. NULL: the chain */
+    const char *profile;                /* NULL: AWS_PROFILE, AWS_DEFAULT_PROFILE, then "default" */
+    const char *region;                 /* for STS; NULL: as found by sl_credentials_region */
     /* Lookup of environment variables; NULL: getenv. Tests bring their own. */
     const char *(*getenv)(const char *name);
 };

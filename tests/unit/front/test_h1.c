@@ -11,7 +11,8 @@
 #include "sluice/base/mem.h"
 #include "sluice/front/front.h"
 
-#include "../io/socket_client.h"
+#include "../io/certificate.h"
+#include "../io/tls_client.h"
 
 /* One stream as the handler sees it. What it does is chosen by the target. */
 struct exchange {
@@ -165,7 +166,7 @@ static void on_body_end(void *ctx) {
         return;
     }
     if (starts(x, "/204") || starts(x, "/304")) {
-        respond(x, atoi(x->target + 1), SL_LENGTH_UNKNOWN);
+        respond(x, starts(x, "/204") ? 204 : 304, SL_LENGTH_UNKNOWN);
     } else if (starts(x, "/short")) {
         respond(x, 200, 10);
         say(x, "abc");
@@ -1032,6 +1033,56 @@ static void test_connections_are_limited(void **state) {
     client_close(&c);
 }
 
+static void test_an_idle_connection_is_small(void **state) {
+    (void)state;
+    enum { COUNT = 50 };
+    struct client clients[COUNT];
+    uint64_t before = sl_mem_stats().bytes;
+    for (int i = 0; i < COUNT; i++) {
+        clients[i] = ask(POST("/echo", "Content-Length: 5\r\n\r\nhello"));
+        expect(&clients[i], "hello");
+        sl_buf_done(&clients[i].got);
+    }
+    assert_true((sl_mem_stats().bytes - before) / COUNT < 4096);
+    for (int i = 0; i < COUNT; i++)
+        client_close(&clients[i]);
+}
+
+static void test_alpn_chooses_the_protocol(void **state) {
+    (void)state;
+    char why[300] = "";
+    struct certificate certificate;
+    certificate_make(&certificate, "front.test");
+    struct sl_tls_settings settings = {.certificate = certificate.cert_file,
+                                       .key = certificate.key_file};
+    struct sl_tls *tls = sl_tls_new(&settings, why, sizeof(why));
+    const char *address = sl_front_listen(rig.front, "127.0.0.1", 0, tls, why, sizeof(why));
+    assert_non_null(address);
+    sl_tls_free(tls);
+
+    struct tls_client t;
+    tls_open(&t, address, (const uint8_t *)"\x08http/1.1", 9);
+    assert_true(tls_handshake(&rig.uv, &t));
+    static const char request[] = "GET /echo HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n";
+    assert_int_equal(SSL_write(t.ssl, request, sizeof(request) - 1), sizeof(request) - 1);
+    assert_true(pump_until(&rig.uv, tls_read_end, &t));
+    assert_true(t.done); /* close_notify came */
+    assert_memory_equal(t.got.ptr, "HTTP/1.1 200 OK\r\n", 17);
+    tls_close(&t);
+
+    tls_open(&t, address, tls_alpn_both, sizeof(tls_alpn_both) - 1);
+    assert_true(tls_handshake(&rig.uv, &t));
+    static const char preface[] = "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0";
+    assert_int_equal(SSL_write(t.ssl, preface, sizeof(preface)), sizeof(preface));
+    uint64_t end = sl_clock_monotonic() + CLIENT_PATIENCE;
+    while (t.got.len < 9 && sl_clock_monotonic() < end && !tls_read_end(&t))
+        uv_run(&rig.uv, UV_RUN_NOWAIT);
+    assert_true(t.got.len >= 9);
+    assert_int_equal(t.got.ptr[3], 4); /* a SETTINGS frame */
+    tls_close(&t);
+    certificate_remove(&certificate);
+}
+
 /* Whichever allocation fails: an answer or an end, and the next client is served. */
 static void test_any_allocation_may_fail(void **state) {
     (void)state;
@@ -1096,6 +1147,8 @@ int main(void) {
         CASE(test_draining),
         CASE(test_freeing_ends_what_runs),
         CASE(test_connections_are_limited),
+        CASE(test_an_idle_connection_is_small),
+        CASE(test_alpn_chooses_the_protocol),
         CASE(test_any_allocation_may_fail),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

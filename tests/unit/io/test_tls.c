@@ -8,14 +8,11 @@
 
 #include <cmocka.h>
 
-#include <openssl/err.h>
-#include <openssl/ssl.h>
-
 #include "sluice/base/mem.h"
 #include "sluice/io/conn.h"
 
 #include "certificate.h"
-#include "socket_client.h"
+#include "tls_client.h"
 
 static struct {
     uv_loop_t uv;
@@ -138,66 +135,6 @@ static int teardown(void **state) {
     return 0;
 }
 
-/* ---- a TLS client ---- */
-
-struct tls_client {
-    struct client c;
-    SSL_CTX *ctx;
-    SSL *ssl;
-    bool failed, done;
-    struct sl_buf got;
-};
-
-static const uint8_t both[] = "\x02h2\x08http/1.1";
-
-static void tls_open(struct tls_client *t, const uint8_t *alpn, unsigned alpn_len) {
-    *t = (struct tls_client){.ctx = SSL_CTX_new(TLS_method())};
-    sl_buf_init(&t->got, 1 << 24);
-    client_open(&t->c, sl_conn_listener_address(rig.listener));
-    t->ssl = SSL_new(t->ctx);
-    assert_int_equal(SSL_set_alpn_protos(t->ssl, alpn, alpn_len), 0);
-    SSL_set_fd(t->ssl, t->c.fd);
-    SSL_set_connect_state(t->ssl);
-}
-
-static void tls_close(struct tls_client *t) {
-    SSL_free(t->ssl);
-    SSL_CTX_free(t->ctx);
-    client_close(&t->c);
-    sl_buf_done(&t->got);
-}
-
-/* True when the call is to be repeated. */
-static bool again(struct tls_client *t, int rc) {
-    int error = SSL_get_error(t->ssl, rc);
-    if (error == SSL_ERROR_WANT_READ || error == SSL_ERROR_WANT_WRITE)
-        return true;
-    t->failed = true;
-    ERR_clear_error();
-    return false;
-}
-
-static bool handshake_over(void *ctx) {
-    struct tls_client *t = ctx;
-    int rc = SSL_do_handshake(t->ssl);
-    return rc == 1 || !again(t, rc);
-}
-
-static bool tls_handshake(struct tls_client *t) {
-    assert_true(pump_until(&rig.uv, handshake_over, t));
-    return !t->failed;
-}
-
-static bool tls_read_end(void *ctx) {
-    struct tls_client *t = ctx;
-    char chunk[20000];
-    int rc;
-    while ((rc = SSL_read(t->ssl, chunk, sizeof(chunk))) > 0)
-        assert_int_equal(sl_buf_add(&t->got, sl_slice_of(chunk, (size_t)rc)), SL_OK);
-    t->done = SSL_get_error(t->ssl, rc) == SSL_ERROR_ZERO_RETURN;
-    return t->done || !again(t, rc);
-}
-
 static bool log_has(void *ctx) {
     return strstr(rig.log, ctx) != NULL;
 }
@@ -223,17 +160,17 @@ static void test_versions_and_alpn(void **state) {
         unsigned alpn_len;
         const char *version_name, *alpn_name;
     } cases[] = {
-        {TLS1_3_VERSION, both, sizeof(both) - 1, "TLSv1.3", "h2"},
-        {TLS1_2_VERSION, both, sizeof(both) - 1, "TLSv1.2", "h2"},
+        {TLS1_3_VERSION, tls_alpn_both, sizeof(tls_alpn_both) - 1, "TLSv1.3", "h2"},
+        {TLS1_2_VERSION, tls_alpn_both, sizeof(tls_alpn_both) - 1, "TLSv1.2", "h2"},
         {TLS1_3_VERSION, (const uint8_t *)"\x08http/1.1", 9, "TLSv1.3", "http/1.1"},
         {TLS1_3_VERSION, (const uint8_t *)"", 0, "TLSv1.3", ""},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
         struct tls_client t;
-        tls_open(&t, cases[i].alpn, cases[i].alpn_len);
+        tls_open(&t, sl_conn_listener_address(rig.listener), cases[i].alpn, cases[i].alpn_len);
         SSL_set_max_proto_version(t.ssl, cases[i].version);
         rig.log[0] = '\0';
-        assert_true(tls_handshake(&t));
+        assert_true(tls_handshake(&rig.uv, &t));
         wait_log("open");
         assert_string_equal(rig.alpn, cases[i].alpn_name);
         assert_true(sl_conn_info(rig.conn)->tls);
@@ -248,17 +185,17 @@ static void test_versions_and_alpn(void **state) {
 static void test_handshakes_that_must_fail(void **state) {
     (void)state;
     struct tls_client t;
-    tls_open(&t, (const uint8_t *)"\x04spdy", 5);
-    assert_false(tls_handshake(&t));
+    tls_open(&t, sl_conn_listener_address(rig.listener), (const uint8_t *)"\x04spdy", 5);
+    assert_false(tls_handshake(&rig.uv, &t));
     wait_log("close");
     assert_int_equal(rig.close_error, SL_E_PROTOCOL);
     tls_close(&t);
 
     rig.log[0] = '\0';
-    tls_open(&t, both, sizeof(both) - 1);
+    tls_open(&t, sl_conn_listener_address(rig.listener), tls_alpn_both, sizeof(tls_alpn_both) - 1);
     SSL_set_min_proto_version(t.ssl, TLS1_VERSION);
     SSL_set_max_proto_version(t.ssl, TLS1_1_VERSION);
-    assert_false(tls_handshake(&t));
+    assert_false(tls_handshake(&rig.uv, &t));
     wait_log("close");
     tls_close(&t);
 
@@ -285,16 +222,16 @@ static void test_data_flows_both_ways(void **state) {
     struct sl_slice all = pattern(3000000), left = all;
     struct tls_client t;
     rig.echo = true;
-    tls_open(&t, both, sizeof(both) - 1);
+    tls_open(&t, sl_conn_listener_address(rig.listener), tls_alpn_both, sizeof(tls_alpn_both) - 1);
     SSL_set_mode(t.ssl, SSL_MODE_ENABLE_PARTIAL_WRITE | SSL_MODE_ACCEPT_MOVING_WRITE_BUFFER);
-    assert_true(tls_handshake(&t));
+    assert_true(tls_handshake(&rig.uv, &t));
     /* All is sent before any is read, so that the server meets a full socket. */
     while (left.len > 0) {
         int rc = SSL_write(t.ssl, left.ptr, (int)left.len);
         if (rc > 0)
             left = sl_slice_skip(left, (size_t)rc);
         else
-            assert_true(again(&t, rc));
+            assert_true(tls_again(&t, rc));
         uv_run(&rig.uv, UV_RUN_NOWAIT);
     }
     uint64_t end = sl_clock_monotonic() + CLIENT_PATIENCE;
@@ -313,7 +250,7 @@ static void test_data_flows_both_ways(void **state) {
 static void test_a_flight_in_single_bytes(void **state) {
     (void)state;
     struct tls_client t;
-    tls_open(&t, both, sizeof(both) - 1);
+    tls_open(&t, sl_conn_listener_address(rig.listener), tls_alpn_both, sizeof(tls_alpn_both) - 1);
     /* The client talks to memory, and each byte of it goes through the socket alone. */
     BIO *in = BIO_new(BIO_s_mem()), *out = BIO_new(BIO_s_mem());
     BIO_set_mem_eof_return(in, -1);
@@ -342,8 +279,8 @@ static void test_a_flight_in_single_bytes(void **state) {
 static void test_shutdown_says_goodbye(void **state) {
     (void)state;
     struct tls_client t;
-    tls_open(&t, both, sizeof(both) - 1);
-    assert_true(tls_handshake(&t));
+    tls_open(&t, sl_conn_listener_address(rig.listener), tls_alpn_both, sizeof(tls_alpn_both) - 1);
+    assert_true(tls_handshake(&rig.uv, &t));
     wait_log("open");
     struct sl_slice out = SL_LIT("the end");
     assert_int_equal(sl_conn_write(rig.conn, &out, 1), 7);
@@ -360,8 +297,8 @@ static void test_shutdown_says_goodbye(void **state) {
 static void test_a_plain_close_is_no_clean_end(void **state) {
     (void)state;
     struct tls_client t;
-    tls_open(&t, both, sizeof(both) - 1);
-    assert_true(tls_handshake(&t));
+    tls_open(&t, sl_conn_listener_address(rig.listener), tls_alpn_both, sizeof(tls_alpn_both) - 1);
+    assert_true(tls_handshake(&rig.uv, &t));
     wait_log("open");
     sl_conn_close(rig.conn, false);
     assert_true(pump_until(&rig.uv, tls_read_end, &t));
@@ -372,8 +309,8 @@ static void test_a_plain_close_is_no_clean_end(void **state) {
 static void test_a_broken_record_closes(void **state) {
     (void)state;
     struct tls_client t;
-    tls_open(&t, both, sizeof(both) - 1);
-    assert_true(tls_handshake(&t));
+    tls_open(&t, sl_conn_listener_address(rig.listener), tls_alpn_both, sizeof(tls_alpn_both) - 1);
+    assert_true(tls_handshake(&rig.uv, &t));
     wait_log("open");
     assert_true(client_send(&rig.uv, &t.c,
                             SL_LIT("\x17\x03\x03\x00\x20"
@@ -395,8 +332,9 @@ static void test_reload_swaps_certificates(void **state) {
     (void)state;
     char name[64];
     struct tls_client old, fresh;
-    tls_open(&old, both, sizeof(both) - 1);
-    assert_true(tls_handshake(&old));
+    tls_open(&old, sl_conn_listener_address(rig.listener), tls_alpn_both,
+             sizeof(tls_alpn_both) - 1);
+    assert_true(tls_handshake(&rig.uv, &old));
     wait_log("open");
     struct sl_conn *old_conn = rig.conn;
     struct sl_tls *two = make_tls(&rig.two, NULL);
@@ -405,8 +343,9 @@ static void test_reload_swaps_certificates(void **state) {
     sl_tls_free(rig.tls); /* the listener and the old connection hold what they need */
     rig.tls = NULL;
 
-    tls_open(&fresh, both, sizeof(both) - 1);
-    assert_true(tls_handshake(&fresh));
+    tls_open(&fresh, sl_conn_listener_address(rig.listener), tls_alpn_both,
+             sizeof(tls_alpn_both) - 1);
+    assert_true(tls_handshake(&rig.uv, &fresh));
     subject_of(&fresh, name, sizeof(name));
     assert_string_equal(name, "two.test");
     subject_of(&old, name, sizeof(name));
@@ -431,17 +370,17 @@ static void test_clients_are_asked_for_a_certificate(void **state) {
     sl_conn_listener_set_tls(rig.listener, mutual);
     sl_tls_free(mutual);
     struct tls_client t;
-    tls_open(&t, both, sizeof(both) - 1);
-    (void)tls_handshake(&t); /* TLS 1.3: the client learns of the refusal afterwards */
+    tls_open(&t, sl_conn_listener_address(rig.listener), tls_alpn_both, sizeof(tls_alpn_both) - 1);
+    (void)tls_handshake(&rig.uv, &t); /* TLS 1.3: the client learns of the refusal afterwards */
     wait_log("close");
     assert_int_equal(rig.close_error, SL_E_PROTOCOL);
     tls_close(&t);
 
     rig.log[0] = '\0';
-    tls_open(&t, both, sizeof(both) - 1);
+    tls_open(&t, sl_conn_listener_address(rig.listener), tls_alpn_both, sizeof(tls_alpn_both) - 1);
     assert_int_equal(SSL_use_certificate_file(t.ssl, rig.two.cert_file, SSL_FILETYPE_PEM), 1);
     assert_int_equal(SSL_use_PrivateKey_file(t.ssl, rig.two.key_file, SSL_FILETYPE_PEM), 1);
-    assert_true(tls_handshake(&t));
+    assert_true(tls_handshake(&rig.uv, &t));
     wait_log("open");
     tls_close(&t);
 }

@@ -266,6 +266,27 @@ static void test_bearer_first(void **state) {
     sl_credentials_provider_free(p);
 }
 
+/* Keys of the settings serve even where everything around is broken. */
+static void test_given(void **state) {
+    (void)state;
+    struct outcome o;
+    struct sl_credentials_settings settings = {
+        .access_key_id = "AKGIVEN", .secret = "s3cret", .getenv = env};
+    write_file("config", "broken\n");
+    set("AWS_PROFILE", "nobody");
+    set("AWS_BEARER_TOKEN_BEDROCK", "ABSKtoken");
+    struct sl_credentials_provider *p = sl_credentials_provider_new(&loop, client, &settings);
+    assert_non_null(p);
+    assert_true(ask(p, &o));
+    assert_string_equal(o.id, "AKGIVEN");
+    assert_string_equal(o.source, "settings");
+    assert_string_equal(o.bearer, "");
+    assert_false(sl_credentials_rejected(p, SL_LIT("AKGIVEN")));
+    advance(1000 * 24 * 60 * MINUTE);
+    assert_true(ask(p, &o));
+    sl_credentials_provider_free(p);
+}
+
 static void test_none(void **state) {
     (void)state;
     struct outcome o;
@@ -947,6 +968,7 @@ static void test_out_of_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
+        TEST(test_given),
         TEST(test_environment),
         TEST(test_bearer_first),
         TEST(test_none),

@@ -150,6 +150,13 @@ static void test_nested(void **state) {
     assert_true(sl_slice_eq(value, SL_LIT("http://b")));
     assert_int_equal(sl_ini_nested(text, SL_LIT("none"), &value), SL_E_NOTFOUND);
     assert_int_equal(sl_ini_nested(SL_LIT("\nno equals sign"), SL_LIT("a"), &value), SL_E_INVALID);
+    struct sl_ini *ini = parse("[a]\ns3 =\n  x = 1\nk = v\n more\n");
+    assert_int_equal(sl_ini_check_nested(ini, why, sizeof(why)), SL_OK);
+    sl_ini_free(ini);
+    ini = parse("[a]\nregion =\n  us-east-1\n");
+    assert_int_equal(sl_ini_check_nested(ini, why, sizeof(why)), SL_E_INVALID);
+    assert_string_equal(why, "the indented lines below region are not all name = value");
+    sl_ini_free(ini);
 }
 
 /* Any beginning of a file, in a block of exactly its size, is read or refused. */
