@@ -243,6 +243,7 @@ int sl_check(const struct sl_cli *cli) {
     run->cli = cli;
     int code = load(run) == 0 ? EXIT_FINE : EXIT_CONFIG;
     if (code == EXIT_FINE) {
+        sl_log_setup(SL_LOG_WARN, run->config->log.format); /* the lines on stdout say the rest */
         check_tls(run);
         if (run->failures > 0)
             code = EXIT_CONFIG;

@@ -9,7 +9,12 @@
 /* Heads and the call's own strings. */
 #define ARENA_MAX 65536
 
+/*
+ * What ends a wait stops the loop, rather than being looked for after each of its rounds: it may
+ * come in the turn before a poll, which would then go on without anything to wait for.
+ */
 struct waiting {
+    uv_loop_t *uv;
     struct sl_check_outcome *outcome;
     struct sl_buf *body;
     bool done;
@@ -52,6 +57,7 @@ static void on_done(void *ctx, const struct sl_attempt_result *result) {
     w->outcome->phase = result->phase;
     snprintf(w->outcome->why, sizeof(w->outcome->why), "%s", result->why ? result->why : "");
     w->done = true;
+    uv_stop(w->uv);
 }
 
 /* The sentence of an error body, and its type where the header did not say. */
@@ -94,7 +100,7 @@ int sl_check_call(struct sl_loop *loop, struct sl_target *target,
                   const struct sl_check_request *request, struct sl_check_outcome *outcome,
                   struct sl_buf *body) {
     static const struct sl_attempt_events events = {on_head, on_data, on_done};
-    struct waiting waiting = {.outcome = outcome, .body = body};
+    struct waiting waiting = {.uv = loop->uv, .outcome = outcome, .body = body};
     struct sl_arena arena;
     struct sl_call call;
     *outcome = (struct sl_check_outcome){.date_ms = -1};
@@ -105,7 +111,7 @@ int sl_check_call(struct sl_loop *loop, struct sl_target *target,
     if (rc == 0 && !sl_attempt_start(target, &call, &events, &waiting))
         rc = SL_E_NOMEM;
     while (rc == 0 && !waiting.done)
-        uv_run(loop->uv, UV_RUN_ONCE);
+        uv_run(loop->uv, UV_RUN_DEFAULT);
     if (rc == 0 && !outcome->error && outcome->status / 100 != 2)
         read_error(outcome, sl_buf_slice(body));
     sl_chain_done(&call.body);
@@ -114,6 +120,7 @@ int sl_check_call(struct sl_loop *loop, struct sl_target *target,
 }
 
 struct credentials_waiting {
+    uv_loop_t *uv;
     struct sl_check_credentials *out;
     bool done;
 };
@@ -129,6 +136,7 @@ static void note_credentials(struct sl_check_credentials *out,
 static void on_credentials(void *ctx, const struct sl_credentials *credentials, const char *why) {
     struct credentials_waiting *w = ctx;
     w->done = true;
+    uv_stop(w->uv);
     if (credentials)
         note_credentials(w->out, credentials);
     else
@@ -137,7 +145,7 @@ static void on_credentials(void *ctx, const struct sl_credentials *credentials, 
 
 void sl_check_credentials(struct sl_loop *loop, struct sl_target *target,
                           struct sl_check_credentials *out) {
-    struct credentials_waiting waiting = {.out = out};
+    struct credentials_waiting waiting = {.uv = loop->uv, .out = out};
     struct sl_credentials_wait wait = {.on_ready = on_credentials, .ctx = &waiting};
     *out = (struct sl_check_credentials){.expires_ms = INT64_MAX};
     sl_list_init(&wait.link);
@@ -145,6 +153,6 @@ void sl_check_credentials(struct sl_loop *loop, struct sl_target *target,
     if (present)
         note_credentials(out, present);
     while (!present && !waiting.done)
-        uv_run(loop->uv, UV_RUN_ONCE);
+        uv_run(loop->uv, UV_RUN_DEFAULT);
     sl_credentials_wait_cancel(&wait);
 }

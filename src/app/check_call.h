@@ -35,7 +35,7 @@ struct sl_check_credentials {
     const char *source; /* "environment" */
     bool bearer;
     int64_t expires_ms;
-    char why[512]; /* when there are none */
+    char why[1024]; /* when there are none */
 };
 void sl_check_credentials(struct sl_loop *loop, struct sl_target *target,
                           struct sl_check_credentials *out);

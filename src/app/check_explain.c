@@ -55,9 +55,8 @@ struct row {
 
 static const struct row rows[] = {
     /* No answer. */
-    BROKE(SL_E_DENIED, SL_FETCH_RESOLVE, "no AWS credentials: {why}",
-          "set AWS_PROFILE, AWS_ACCESS_KEY_ID with AWS_SECRET_ACCESS_KEY, or "
-          "AWS_BEARER_TOKEN_BEDROCK, or run with a role"),
+    /* The credentials' own sentence says what to set and what was tried. */
+    BROKE(SL_E_DENIED, SL_FETCH_RESOLVE, "{why}", ""),
     BROKE(ANY, SL_FETCH_RESOLVE, "{host} cannot be found: {why}",
           "check upstream.region ({region}) and upstream.endpoint, then DNS; in a network without "
           "internet make a VPC endpoint for bedrock-runtime"),

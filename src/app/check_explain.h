@@ -17,7 +17,7 @@ enum sl_check_level { SL_CHECK_OK, SL_CHECK_WARN, SL_CHECK_FAIL };
 struct sl_check_outcome {
     int error; /* of the attempt; 0: an answer came, and the fields below hold */
     enum sl_fetch_phase phase;
-    char why[512];
+    char why[1024];
     int status;
     char exception[96]; /* "AccessDeniedException" */
     char message[512];
@@ -35,7 +35,7 @@ struct sl_check_subject {
 struct sl_check_verdict {
     enum sl_check_level level;
     bool permission; /* AWS knows the caller, but does not allow this action */
-    char cause[640];
+    char cause[1280];
     char cure[512]; /* empty where nothing needs to be done */
 };
 

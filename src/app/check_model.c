@@ -152,10 +152,15 @@ static void check_access(struct sl_check_run *run, struct sl_slice id) {
     struct sl_slice base = sl_slice_skip(id, sl_model_geo_prefix(id).len);
     if (!ask(run, &ask_access, base, &subject, &outcome, &verdict))
         return;
-    if (verdict.level == SL_CHECK_OK)
+    if (verdict.level == SL_CHECK_OK) {
         sl_check_availability(sl_buf_slice(&run->body), &subject, &verdict);
-    else
+    } else if (starts(outcome.exception, "UnknownOperation")) {
         verdict.level = SL_CHECK_WARN;
+        snprintf(verdict.cause, sizeof(verdict.cause), "%s cannot say", subject.host);
+        snprintf(verdict.cure, sizeof(verdict.cure), "--invoke tells for certain");
+    } else {
+        verdict.level = SL_CHECK_WARN;
+    }
     sl_check_report(run, ask_access.what, &verdict);
 }
 

@@ -42,11 +42,17 @@ static size_t print_place(struct sl_config_loader *l, const struct sl_config_pla
     return n < 0 ? 0 : (size_t)n;
 }
 
+/* "--listen" says which key it is; "--set" does not. */
+static bool names_key(const struct sl_config_place *place, const char *key) {
+    return place->origin == SL_CONFIG_FROM_COMMAND &&
+           sl_slice_ends(sl_slice_str(key), sl_slice_skip(sl_slice_str(place->name), 2));
+}
+
 int sl_config_fault(struct sl_config_loader *l, const struct sl_config_place *place,
                     const char *key, const char *fmt, ...) {
     va_list args;
     size_t n = print_place(l, place, key);
-    if (key && n < l->why_size) {
+    if (key && !names_key(place, key) && n < l->why_size) {
         int wrote = snprintf(l->why + n, l->why_size - n, "%s: ", key);
         n += wrote < 0 ? 0 : (size_t)wrote;
     }
@@ -169,8 +175,8 @@ static int apply_file(struct sl_config_loader *l) {
     else if (rc == SL_E_IO)
         snprintf(l->why, l->why_size, "%s: cannot be read: %s", name, strerror(errno));
     else if (rc == SL_E_LIMIT)
-        snprintf(l->why, l->why_size, "%s: is larger than %zu bytes: this is no configuration", name,
-                 SL_CONFIG_FILE_MAX);
+        snprintf(l->why, l->why_size, "%s: is larger than %zu bytes: this is no configuration",
+                 name, SL_CONFIG_FILE_MAX);
     sl_buf_done(&content);
     return rc;
 }

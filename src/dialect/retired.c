@@ -5,8 +5,9 @@
 #include "sluice/core/model.h"
 #include "sluice/wire/uri.h"
 
-/* A prompt is text: more than Llama 2's context ever held, with room to spare. */
-#define BODY_MAX (1 << 20)
+/* Llama 2's context held about 16 KB of text; a body far beyond is no prompt of its, and is sent as
+ * it is rather than hold the loop. */
+#define BODY_MAX (256 * 1024)
 
 static bool names_a_model(enum sl_operation op) {
     return op == SL_OP_INVOKE_MODEL || op == SL_OP_INVOKE_MODEL_STREAM || op == SL_OP_CONVERSE ||

@@ -376,7 +376,8 @@ static int submit_trailers(struct h2 *h, struct h2_stream *s) {
                : NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
 }
 
-/* Does nghttp2 ask for a frame, and has `out` room for it and for one more that is not DATA? */
+/* nghttp2 asks for a frame. It gets one while `out` has room for that and for one that is not DATA.
+ */
 static ssize_t read_body(nghttp2_session *session, int32_t id, uint8_t *buf, size_t length,
                          uint32_t *flags, nghttp2_data_source *source, void *ctx) {
     (void)session, (void)buf, (void)source;
@@ -519,8 +520,6 @@ void h2_stream_abort(struct sl_stream *base) {
     struct h2_stream *s = h2_stream(base);
     struct h2 *h = session_of(s);
     uint32_t code = base->reason == SL_CLOSE_TIMEOUT ? NGHTTP2_CANCEL : NGHTTP2_INTERNAL_ERROR;
-    if (sl_list_linked(&s->over_link))
-        return; /* nghttp2 was faster */
     if (nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, s->id, code) != 0)
         h2_fail(h);
     h2_stream_set_over(s, base->reason);

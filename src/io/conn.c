@@ -38,7 +38,8 @@ struct sl_conn {
     int error;
     bool open, closing, shut, eof;
     bool read_stopped;
-    bool want_writable; /* a write took less than offered */
+    struct sl_turn_hook resume; /* hooked while reading rests until the next turn */
+    bool want_writable;         /* a write took less than offered */
     struct sl_conn_info info;
 };
 
@@ -70,6 +71,7 @@ static void close_with(struct sl_conn *conn, int error, bool reset) {
         return;
     conn->closing = true;
     conn->error = error;
+    sl_loop_unhook(&conn->resume);
     /* libuv refuses a reset once a shutdown was asked for. */
     if (!reset || uv_tcp_close_reset(&conn->tcp, on_closed) != 0)
         uv_close((uv_handle_t *)&conn->tcp, on_closed);
@@ -334,11 +336,34 @@ static void read_tls(struct sl_conn *conn, struct sl_slice cipher) {
     }
 }
 
+static void on_uv_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf);
+
+static void start_reading(struct sl_conn *conn) {
+    if (uv_read_start(stream_of(conn), on_alloc, on_uv_read) < 0)
+        close_with(conn, SL_E_IO, false);
+}
+
+static void resume_reading(void *ctx) {
+    struct sl_conn *conn = ctx;
+    sl_loop_unhook(&conn->resume);
+    if (!conn->read_stopped && !conn->eof)
+        start_reading(conn);
+}
+
+/* libuv would read up to 32 full buffers in one go. One a turn keeps a fast sender from holding the
+ * loop; the others get theirs in between. */
+static void rest(struct sl_conn *conn) {
+    uv_read_stop(stream_of(conn));
+    sl_loop_hook(conn->loop, SL_TURN_TRANSFERS, &conn->resume, resume_reading, conn);
+}
+
 static void on_uv_read(uv_stream_t *stream, ssize_t nread, const uv_buf_t *buf) {
     struct sl_conn *conn = stream->data;
     if (nread == 0 || conn->closing)
         return;
     sl_loop_tick(conn->loop);
+    if (nread == READ_SIZE)
+        rest(conn);
     if (nread == UV_EOF)
         tell_eof(conn);
     else if (nread < 0)
@@ -360,8 +385,8 @@ void sl_conn_read_start(struct sl_conn *conn) {
     if (!conn->read_stopped || conn->closing)
         return;
     conn->read_stopped = false;
-    if (!conn->eof && uv_read_start(stream_of(conn), on_alloc, on_uv_read) < 0)
-        close_with(conn, SL_E_IO, false);
+    if (!conn->eof && !sl_list_linked(&conn->resume.link))
+        start_reading(conn);
 }
 
 /* ---- identity ---- */
@@ -466,6 +491,7 @@ static struct sl_conn *new_conn(struct sl_conn_listener *listener) {
     conn->loop = listener->loop;
     conn->loop->open_handles++;
     conn->tcp.data = conn;
+    sl_list_init(&conn->resume.link);
     conn->read_stopped = true;
     return conn;
 }

@@ -21,9 +21,9 @@
 #define SL_SIM_MAX_TOOLS        64
 #define SL_SIM_MAX_STOPS        16
 #define SL_SIM_MAX_CACHE_POINTS 4
-#define SL_SIM_MAX_TEXTS        96            /* of one embedding request; Cohere's own limit */
-#define SL_SIM_MAX_WORDS        16384         /* that a prompt may ask for */
-#define SL_SIM_MAX_TREE         (1024 * 1024) /* larger bodies get no tree, see large.h */
+#define SL_SIM_MAX_TEXTS        96      /* of one embedding request; Cohere's own limit */
+#define SL_SIM_MAX_WORDS        16384   /* that a prompt may ask for */
+#define SL_SIM_MAX_TREE         1048576 /* larger bodies get no tree, see large.h */
 
 struct sl_sim_tool {
     struct sl_slice name;

@@ -1,8 +1,9 @@
 #include "sim/auth.h"
 
-#define SKEW_MS       (5 * 60 * 1000)
+#define SKEW_MS       300000
+#define HASH_DIGITS   64
 #define MAX_SIGNED    128
-#define MAX_CANONICAL (512 * 1024) /* heads are bounded far below by the front */
+#define MAX_CANONICAL 524288 /* heads are bounded far below by the front */
 
 static const char *service_name(unsigned service) {
     return service == SL_SIM_SERVICE_MANTLE   ? "bedrock-mantle"
@@ -200,7 +201,7 @@ static int refuse_mismatch(const struct sl_sigv4_request *request, const struct 
     struct sl_buf canonical, hash;
     uint8_t digest[SL_SHA256_SIZE];
     sl_buf_init(&canonical, MAX_CANONICAL);
-    sl_buf_init(&hash, 2 * SL_SHA256_SIZE);
+    sl_buf_init(&hash, HASH_DIGITS);
     int error = sl_sigv4_canonical(&canonical, request);
     sl_sha256_of(sl_buf_slice(&canonical), digest);
     if (!error)
@@ -231,18 +232,26 @@ static int check_content_hash(const struct sl_request_head *head, struct sl_slic
         "The provided 'x-amz-content-sha256' header does not match what was computed.");
 }
 
+/* The hash as the canonical request has it; `hex` holds 64 bytes. */
+static struct sl_slice body_hash(const uint8_t *sha256, char *hex) {
+    if (!sha256)
+        return SL_LIT("STREAMING-AWS4-HMAC-SHA256-EVENTS");
+    char *digit = hex;
+    for (size_t i = 0; i < SL_SHA256_SIZE; i++) {
+        *digit++ = "0123456789abcdef"[sha256[i] >> 4];
+        *digit++ = "0123456789abcdef"[sha256[i] & 15];
+    }
+    return sl_slice_of(hex, HASH_DIGITS);
+}
+
 int sl_sim_auth_body(const struct sl_sim_auth *auth, const struct sl_sim_settings *settings,
                      const struct sl_request_head *head, struct sl_sigv4_key *key,
-                     const uint8_t body_sha256[SL_SHA256_SIZE], struct sl_sim_refusal *no) {
+                     const uint8_t *body_sha256, struct sl_sim_refusal *no) {
     struct sl_sigv4_header headers[MAX_SIGNED];
     struct sl_sigv4_scope scope = {.region = auth->credential.region,
                                    .service = auth->credential.service};
-    char signature[SL_SIGV4_SIGNATURE_SIZE], hex[2 * SL_SHA256_SIZE];
-    for (size_t i = 0; i < SL_SHA256_SIZE; i++) {
-        hex[2 * i] = "0123456789abcdef"[body_sha256[i] >> 4];
-        hex[2 * i + 1] = "0123456789abcdef"[body_sha256[i] & 15];
-    }
-    struct sl_slice hash = sl_slice_of(hex, sizeof hex);
+    char signature[SL_SIGV4_SIGNATURE_SIZE], hex[HASH_DIGITS];
+    struct sl_slice hash = body_hash(body_sha256, hex);
     int error = check_content_hash(head, hash, no);
     if (error)
         return error;
@@ -262,8 +271,8 @@ int sl_sim_auth_body(const struct sl_sim_auth *auth, const struct sl_sim_setting
     sl_buf_done_secret(&scratch);
     if (error == SL_E_NOMEM)
         return error;
-    if (error ||
-        !sl_slice_eq_secret(auth->credential.signature, sl_slice_of(signature, sizeof signature)))
+    struct sl_slice expected = sl_slice_of(signature, sizeof signature);
+    if (error || !sl_slice_eq_secret(auth->credential.signature, expected))
         return refuse_mismatch(&request, auth, no);
     return 0;
 }

@@ -29,10 +29,10 @@ struct sl_sim_auth {
 SL_NODISCARD int sl_sim_auth_head(struct sl_sim_auth *auth, const struct sl_sim_settings *settings,
                                   const struct sl_request_head *head, unsigned services,
                                   int64_t wall_ms, struct sl_sim_refusal *no);
+/* body_sha256 NULL: a body of signed event frames, which the head's signature does not cover. */
 SL_NODISCARD int sl_sim_auth_body(const struct sl_sim_auth *auth,
                                   const struct sl_sim_settings *settings,
                                   const struct sl_request_head *head, struct sl_sigv4_key *key,
-                                  const uint8_t body_sha256[SL_SHA256_SIZE],
-                                  struct sl_sim_refusal *no);
+                                  const uint8_t *body_sha256, struct sl_sim_refusal *no);
 
 #endif

@@ -17,7 +17,7 @@ static int decode_result(struct sl_sim_ask *ask, const cJSON *result) {
         if (sl_sim_get(item, "image"))
             sl_sim_ask_image(ask, sl_sim_get(item, "image"));
         else if (sl_sim_get(item, "json"))
-            ask->bytes += SL_SIM_BYTES_PER_TOKEN * 16; /* not printed again just to be counted */
+            ask->bytes += 64; /* not printed again just to be counted */
         else
             sl_sim_ask_text(ask, sl_sim_get_string(item, "text"));
     }

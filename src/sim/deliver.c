@@ -4,7 +4,7 @@
 
 #include "sim/error.h"
 
-#define AHEAD       (16 * 1024)        /* bytes of a stream made before the client has taken them */
+#define AHEAD       16384              /* bytes of a stream made before the client has taken them */
 #define RESET_AFTER (2 * SL_NS_PER_MS) /* so that what came before the reset arrives */
 #define MAX_HEADERS 16
 

@@ -2,9 +2,9 @@
 
 #include "sluice/base/mem.h"
 
-#define MAX_ARENA   (2 * 1024 * 1024)
-#define MAX_OUT     (8 * 1024 * 1024) /* the largest batch of embeddings is 2 MB */
-#define SCAN_BEHIND (64 * 1024)       /* smaller bodies are read in one go at their end */
+#define MAX_ARENA   2097152
+#define MAX_OUT     8388608 /* the largest batch of embeddings is 2 MB */
+#define SCAN_BEHIND 65536   /* smaller bodies are read in one go at their end */
 
 static void refuse_nomem(struct sl_sim_exchange *x) {
     sl_sim_refuse(&x->no, SL_FAILURE_UNAVAILABLE, "Bedrock is unable to process your request.");
@@ -40,6 +40,16 @@ static struct sl_sim_exchange *exchange_new(struct sl_sim *sim, struct sl_stream
     return x;
 }
 
+/* A bidirectional stream is refused at its head: its body would not end before an answer came. */
+static void refuse_bidirectional(struct sl_sim_exchange *x) {
+    if (x->auth.signature_due)
+        refuse_error(
+            x, sl_sim_auth_body(&x->auth, &x->sim->settings, &x->head, &x->sim->key, NULL, &x->no));
+    if (!x->no.kind)
+        refuse_error(x, sl_sim_serve(x));
+    sl_sim_deliver_refusal(x);
+}
+
 static void *on_request(void *server, struct sl_stream *stream,
                         const struct sl_request_head *head) {
     struct sl_sim *sim = server;
@@ -47,6 +57,8 @@ static void *on_request(void *server, struct sl_stream *stream,
     if (x && !x->no.kind && x->route.services)
         refuse_error(x, sl_sim_auth_head(&x->auth, &sim->settings, head, x->route.services,
                                          x->wall_ms, &x->no));
+    if (x && x->route.op == SL_SIM_OP_INVOKE_BIDIRECTIONAL)
+        refuse_bidirectional(x);
     return x;
 }
 
@@ -122,6 +134,8 @@ static int examine(struct sl_sim_exchange *x) {
 
 static void on_body_end(void *ctx) {
     struct sl_sim_exchange *x = ctx;
+    if (x->state != SL_SIM_READING)
+        return;
     if (!x->no.kind)
         refuse_error(x, examine(x));
     sl_chain_done(&x->body);

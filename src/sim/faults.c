@@ -6,9 +6,9 @@
 
 #define FAULT(name, at, how, failure, words)                                                       \
     {                                                                                              \
-        name, {                                                                                    \
+        (name), {                                                                                  \
             .place = SL_SIM_FAULT_##at, .midway = SL_SIM_BREAK_##how,                              \
-            .kind = SL_FAILURE_##failure, .message = words                                         \
+            .kind = SL_FAILURE_##failure, .message = (words)                                       \
         }                                                                                          \
     }
 

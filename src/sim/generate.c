@@ -1,9 +1,11 @@
 #include "sim/generate.h"
 
+#include <assert.h>
+
 #include "sim/write.h"
 
-#define MAX_TEXT         (256 * 1024)
-#define MAX_TOOL_INPUT   (32 * 1024)
+#define MAX_TEXT         262144
+#define MAX_TOOL_INPUT   32768
 #define MAX_SCHEMA_DEPTH 5
 #define LEAST_WORDS      24 /* of an answer whose length the prompt does not say */
 #define MORE_WORDS       72
@@ -239,6 +241,7 @@ void sl_sim_embed(struct sl_slice text, uint64_t seed, int32_t *out, uint32_t di
     for (uint32_t d = 0; d < dimensions; d++)
         sum += (uint64_t)((int64_t)out[d] * out[d]);
     int64_t length = (int64_t)square_root(sum);
+    assert(length > 0);
     for (uint32_t d = 0; d < dimensions; d++)
         out[d] = (int32_t)((int64_t)out[d] * 1000000 / length);
 }

@@ -98,7 +98,7 @@ static void put_usage(struct sl_sim_out *out, const struct sl_usage *u) {
 static void put_content(struct sl_sim_out *out, const struct sl_sim_plan *plan) {
     struct sl_buf text;
     int error = 0;
-    sl_buf_init(&text, 512 * 1024);
+    sl_buf_init(&text, 524288);
     for (size_t i = 0; i < plan->count && !error; i++) {
         const char *format =
             sl_sim_is_thought(&plan->blocks[i]) ? "<reasoning>%.*s</reasoning>" : "%.*s";
@@ -136,7 +136,7 @@ static void emit_choice(struct sl_sim_emitter *e, bool last, const char *templat
     struct sl_sim_out chunk;
     va_list args;
     va_start(args, template);
-    sl_sim_out_init(&chunk, 64 * 1024);
+    sl_sim_out_init(&chunk, 65536);
     put_opening(&chunk, e->reply, "chat.completion.chunk");
     sl_sim_put(&chunk, "'choices':[{'index':0,");
     sl_sim_vput(&chunk, template, args);

@@ -99,7 +99,7 @@ static void put_text(struct sl_sim_out *out, const struct sl_sim_reply *reply) {
         *(sl_sim_is_thought(&reply->plan->blocks[i]) ? &thought : &text) =
             reply->plan->blocks[i].text;
     struct sl_buf joined;
-    sl_buf_init(&joined, 512 * 1024);
+    sl_buf_init(&joined, 524288);
     int error = sl_buf_add(&joined, thought);
     if (!error && thought.len)
         error = sl_buf_add_str(&joined, "\n</think>\n");

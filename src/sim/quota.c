@@ -6,7 +6,7 @@
 #include "sluice/base/mem.h"
 
 #define MINUTE (60 * SL_NS_PER_S)
-#define DAY    (24 * 60 * MINUTE)
+#define DAY    (1440 * MINUTE)
 
 void sl_sim_meter_init(struct sl_sim_meter *meter, uint64_t limit, uint64_t window, bool fixed) {
     *meter = (struct sl_sim_meter){.limit = limit, .window = window, .fixed = fixed};

@@ -142,7 +142,7 @@ static void emit(struct sl_sim_emitter *e, const char *type, struct sl_slice inn
 
 static void emit_response(struct sl_sim_emitter *e, const char *type, bool done) {
     struct sl_sim_out inner;
-    sl_sim_out_init(&inner, 512 * 1024);
+    sl_sim_out_init(&inner, 524288);
     sl_sim_put(&inner, "'response':");
     put_response(&inner, e->reply, done);
     if (inner.error)
@@ -153,7 +153,7 @@ static void emit_response(struct sl_sim_emitter *e, const char *type, bool done)
 
 static void emit_item(struct sl_sim_emitter *e, size_t index, bool done) {
     struct sl_sim_out inner;
-    sl_sim_out_init(&inner, 512 * 1024);
+    sl_sim_out_init(&inner, 524288);
     sl_sim_put(&inner, "'output_index':%d,'item':", (int64_t)index);
     put_item(&inner, e->reply, index, done);
     if (inner.error)
@@ -169,7 +169,7 @@ static void emit_part(struct sl_sim_emitter *e, const struct sl_sim_step *step, 
     static const char *const prefixes[] = {
         [SL_SIM_BLOCK_THOUGHT] = "rs", [SL_SIM_BLOCK_TEXT] = "msg", [SL_SIM_BLOCK_TOOL] = "fc"};
     struct sl_sim_out inner;
-    sl_sim_out_init(&inner, 512 * 1024);
+    sl_sim_out_init(&inner, 524288);
     sl_sim_put(&inner, "'output_index':%d,'item_id':'%r_%r'", (int64_t)step->index,
                sl_slice_str(prefixes[step->block->kind]), sl_slice_head(e->reply->request_id, 13));
     sl_sim_put(&inner, step->block->kind == SL_SIM_BLOCK_TOOL ? "," : ",'content_index':0,");

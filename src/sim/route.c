@@ -5,7 +5,7 @@
 
 const char *sl_sim_operation_name(enum sl_sim_operation op) {
     static const char *const names[] = {
-#define X(op, name) [SL_SIM_OP_##op] = name,
+#define X(op, name) [SL_SIM_OP_##op] = (name),
         SL_SIM_OPERATIONS(X)
 #undef X
     };

@@ -210,6 +210,10 @@ static int call_model(struct sl_sim_exchange *x, const cJSON *tree, struct sl_si
         x->route.op == SL_SIM_OP_CONVERSE_STREAM || x->route.op == SL_SIM_OP_INVOKE_STREAM;
     if (!shape && native_stream)
         return invalid(x, "The model is unsupported for streaming.");
+    if (shape && x->target.model->flags & SL_SIM_MODEL_EMBEDS)
+        return invalid(x,
+                       "The action doesn't support the model that you provided. Try again with a "
+                       "supported text or chat model.");
     sl_sim_ask_init(ask, &x->arena, &x->no, x->target.model);
     error = decode(x, shape, tree, ask);
     if (!error && !shape)
@@ -224,7 +228,7 @@ static int call_model(struct sl_sim_exchange *x, const cJSON *tree, struct sl_si
         return error;
     sl_sim_prefixes_apply(&x->sim->prefixes, ask, x->target.channel, x->sim->loop->now,
                           &x->plan.usage);
-    bool streamed = native_stream || (x->route.api != SL_SIM_API_AWS && ask->stream);
+    bool streamed = shape && (native_stream || (x->route.api != SL_SIM_API_AWS && ask->stream));
     plan_wait(x, streamed);
     if (streamed)
         encode_stream(x, shape, framing_of(x->route.op));

@@ -4,7 +4,7 @@
 #include "sim/exchange.h"
 #include "sluice/base/mem.h"
 
-#define MAX_BODIES (256 * 1024 * 1024) /* of all requests under way: ten of the largest */
+#define MAX_BODIES 268435456 /* of all requests under way: ten of the largest */
 
 static void set_defaults(struct sl_sim_settings *s) {
     if (!s->region)

@@ -3,7 +3,8 @@
 #include "sluice/wire/eventstream.h"
 #include "sluice/wire/sse.h"
 
-#define MAX_EVENT (512 * 1024)
+#define MAX_FRAME 1048576
+#define MAX_EVENT 524288
 
 /* ---- The walk --------------------------------------------------------------------- */
 
@@ -112,7 +113,7 @@ static void reopen(struct sl_sim_emitter *e) {
 
 static void flush_chunk(struct sl_sim_emitter *e) {
     struct sl_sim_out wrapped;
-    sl_sim_out_init(&wrapped, 2 * MAX_EVENT);
+    sl_sim_out_init(&wrapped, MAX_FRAME);
     sl_sim_put(&wrapped, "{'bytes':'");
     sl_sim_put_base64(&wrapped, sl_buf_slice(&e->json.buf));
     sl_sim_put(&wrapped, "','p':%s}", padding(e));

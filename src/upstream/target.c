@@ -27,7 +27,7 @@
 #include "upstream/reply.h"
 
 /* AWS takes signatures up to 5 minutes off. */
-#define SKEW_TOLERATED_MS (5 * 60 * 1000)
+#define SKEW_TOLERATED_MS (INT64_C(5) * 60 * 1000)
 #define SPARES_MAX        256
 #define SCRATCH_MAX       262144 /* canonical requests: the request's head, encoded once more */
 #define AUTHORIZATION_MAX 32768

@@ -31,7 +31,7 @@ static int add_code_point(struct sl_buf *out, uint32_t c) {
     static const uint8_t lead[] = {0, 0x00, 0xC0, 0xE0, 0xF0};
     if (c == 0 || c > 0x10FFFF || (c >= 0xD800 && c <= 0xDFFF))
         return SL_E_INVALID;
-    for (size_t i = n; i-- > 1; c >>= 6)
+    for (size_t i = n - 1; i > 0; i--, c >>= 6)
         bytes[i] = (char)(0x80 | (c & 0x3F));
     bytes[0] = (char)(lead[n] | c);
     return sl_buf_add(out, sl_slice_of(bytes, n));

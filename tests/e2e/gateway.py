@@ -22,7 +22,7 @@ BUILD = Path(os.environ.get("SLUICE_BUILD", ROOT / "build" / "dev")).resolve()
 BINARY = BUILD / "sluice"
 SANITIZED = "SLUICE_SANITIZED" in os.environ or "asan" in str(BUILD)
 # Sanitizers slow everything down, and two cores run the whole suite.
-PATIENCE = 60.0 if SANITIZED else 30.0
+PATIENCE = 30.0 if SANITIZED else 15.0
 
 REGION = "us-east-1"
 # What the gateway signs with, where a test's own server is its upstream.

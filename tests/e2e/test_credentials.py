@@ -14,7 +14,6 @@ import os
 import pathlib
 import random
 import subprocess
-import sys
 import threading
 from unittest import mock
 from urllib.parse import parse_qs, urlsplit
@@ -31,7 +30,7 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ.get("SLUICE_BUILD", ROOT / "build" / "dev"))
 TOOL = BUILD / "tests" / "credentials_tool"
 
-CASES = 400
+CASES = 300
 SEED = 20261122
 
 SOURCES = {
@@ -207,6 +206,7 @@ class Case:
             "AWS_DEFAULT_REGION": rng.choice(REGIONS),
         }
         self.profile = None
+        self.bare = self.chance(0.2)  # no files: as in a container, or on an instance
         self.make_environment()
         self.make_metadata()
         self.write("config", self.make_file(lambda name: name if name == "default" else self.header(name)))
@@ -233,7 +233,7 @@ class Case:
                 env["AWS_CREDENTIAL_EXPIRATION"] = in_an_hour()
         elif self.chance(0.05):
             env["AWS_ACCESS_KEY_ID"] = ""
-        choice = rng.random()
+        choice = 1.0 if self.bare else rng.random()
         if choice < 0.35:
             env["AWS_PROFILE"] = rng.choice(PROFILES)
         elif choice < 0.45:
@@ -264,7 +264,7 @@ class Case:
             if self.chance(0.4):
                 self.write("container-token", rng.choice(["Basic abc=", "two\nlines"]))
                 env["AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE"] = str(self.folder / "container-token")
-        kind = rng.choice(["v2", "v2", "v1", "bad", "broken", "norole", "error", "absent", "off"])
+        kind = rng.choice(["v2"] * 6 + ["v1"] * 3 + ["bad", "broken", "norole", "error", "absent", "off"])
         env["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = f"{self.clouds}/imds-{kind}" + rng.choice(["", "/"])
         if kind == "absent":
             env["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = "http://127.0.0.1:1"
@@ -276,22 +276,22 @@ class Case:
     def header(self, name):
         if " " in name:
             return f'profile "{name}"' if self.chance(0.8) else f"profile {name}"
-        return self.rng.choice([f"profile {name}", f"profile  {name}", f"profile '{name}'", name])
+        return self.rng.choice([f"profile {name}"] * 5 + [f"profile  {name}", f"profile '{name}'", name])
 
     def make_file(self, header):
         rng = self.rng
-        if self.chance(0.1):
+        if self.bare or self.chance(0.1):
             return None
-        names = [name for name in PROFILES if self.chance(0.7)]
+        names = [name for name in PROFILES if self.chance(0.75)]
         rng.shuffle(names)
         lines = []
         if self.chance(0.05):
             lines += ["[DEFAULT]", "aws_session_token = inherited"]
-        if self.chance(0.02):
+        if self.chance(0.01):
             lines += ["stray = entry"]
         for name in names:
             lines += [f"[{header(name)}]"] + self.section(name)
-            if self.chance(0.01):
+            if self.chance(0.002):
                 lines += [f"[{header(name)}]"]
         return rng.choice(["\n", "\n", "\n", "\r\n"]).join(lines) + "\n"
 
@@ -299,10 +299,10 @@ class Case:
         """Entries of a profile: one to three kinds at once, written in one of many ways."""
         makers = [
             self.static, self.static, self.static, self.role, self.role, self.placed_role,
-            self.process, self.web_identity, self.sso, self.plain, self.plain,
+            self.process, self.process, self.process, self.web_identity, self.sso, self.plain,
         ]  # fmt: skip
         entries = {}
-        for maker in self.rng.sample(makers, self.rng.choice([1, 1, 1, 2, 3])):
+        for maker in self.rng.sample(makers, self.rng.choice([1, 1, 1, 1, 1, 2, 3])):
             entries.update(maker(name))
         items = list(entries.items())
         self.rng.shuffle(items)
@@ -315,9 +315,9 @@ class Case:
         rng = self.rng
         before = rng.choice([[], [], [], ["# comment"], ["; comment = x"], [""], ["   # indented"]])
         key = rng.choice([key, key, key, key.upper(), key.title()])
-        if self.chance(0.003):
+        if self.chance(0.001):
             return before + [f"{key} =", f"   {value}"]  # a value on a line of its own: refused
-        if self.chance(0.002):
+        if self.chance(0.001):
             return before + [key]  # no delimiter
         return before + [key + rng.choice([" = ", "=", ": ", "\t=\t", " =  "]) + value + rng.choice(["", "", " ", "\t"])]
 
@@ -331,7 +331,7 @@ class Case:
         return entries
 
     def role_settings(self):
-        entries = {"role_arn": "arn:aws:iam::123456789012:role/" + self.rng.choice(["one", "two", "three", "denied"])}
+        entries = {"role_arn": "arn:aws:iam::123456789012:role/" + self.rng.choice(["one", "two", "three"] * 4 + ["denied"])}
         if self.chance(0.3):
             entries["role_session_name"] = "me@example.com"
         if self.chance(0.3):
@@ -346,11 +346,11 @@ class Case:
         return self.role_settings() | {"source_profile": self.rng.choice(PROFILES)}
 
     def placed_role(self, name):
-        places = ["Environment", "EcsContainer", "Ec2InstanceMetadata", "Ec2InstanceMetadata", "Elsewhere"]
+        places = ["Environment", "EcsContainer"] + ["Ec2InstanceMetadata"] * 5 + ["Elsewhere"]
         return self.role_settings() | {"credential_source": self.rng.choice(places)}
 
     def process(self, name):
-        key, mode = self.new_key(), self.rng.choice(["good", "good", "good", "expires", "v2", "fails", "none"])
+        key, mode = self.new_key(), self.rng.choice(["good"] * 5 + ["expires", "expires", "v2", "fails", "none"])
         program = self.folder / f"get creds {self.count}"
         answer = {"Version": 2 if mode == "v2" else 1, "AccessKeyId": "$1", "SecretAccessKey": secret_of(key)}
         if mode == "expires":
@@ -372,7 +372,7 @@ class Case:
         return entries | self.role_settings() if self.chance(0.9) else entries
 
     def sso(self, name):
-        if self.chance(0.6):
+        if self.chance(0.8):
             return self.plain(name)
         return {
             "sso_account_id": "1", "sso_role_name": "r",
@@ -449,10 +449,9 @@ def test_same_credentials_as_botocore(tmp_path, clouds, monkeypatch):
             assert "secret/of" not in our_reason
         seen[ours[0] if ours else None] = seen.get(ours[0] if ours else None, 0) + 1
     # What the comparison is worth: every source won several times, and so did having none.
-    print(seen, file=sys.stderr)
     for source in [*SOURCES.values(), None]:
         if source != "sso":
-            assert seen.get(source, 0) >= 5, seen
+            assert seen.get(source, 0) >= 4, seen
 
 
 def test_bearer_token(tmp_path, clouds):

@@ -67,6 +67,7 @@ class Received:
     service: str = ""  # that it is signed for; empty with an API key
     fault: str = ""  # why its signature is wrong
     left: threading.Event = field(default_factory=threading.Event)
+    steps: int = 0  # of the script that are done
 
     def get(self, name: str) -> str | None:
         value = wire.get(self.headers, name)
@@ -149,7 +150,7 @@ class Upstream:
         self._credentials = Credentials(key, secret, session)
         self._region = region
         self._news = threading.Condition()
-        self._connections = 0
+        self._accepted = 0
         self._tasks: set[asyncio.Task[None]] = set()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
@@ -186,6 +187,17 @@ class Upstream:
         assert done, f"{len(self.requests)} of {count} requests came"
         return self.requests
 
+    def is_stuck(self, seconds: float) -> bool:
+        """Whether the last answer has begun and makes no progress for that long."""
+        before = self.last.steps
+        threading.Event().wait(seconds)
+        return 0 < before == self.last.steps
+
+    @property
+    def connections(self) -> int:
+        """Connections that are open now."""
+        return len(self._tasks)
+
     @property
     def last(self) -> Received:
         return self.requests[-1]
@@ -196,8 +208,8 @@ class Upstream:
         task = asyncio.current_task()
         assert task
         self._tasks.add(task)
-        self._connections += 1
-        connection = self._connections
+        self._accepted += 1
+        connection = self._accepted
         try:
             while (received := await self._receive(reader, connection)) is not None:
                 self._check_signature(received)
@@ -210,8 +222,9 @@ class Upstream:
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
-            self._tasks.discard(task)
             writer.close()
+            await asyncio.gather(writer.wait_closed(), return_exceptions=True)
+            self._tasks.discard(task)
 
     def _script_for(self, received: Received) -> Script:
         if received.fault:
@@ -248,7 +261,7 @@ class Upstream:
         """Plays the script; False when the connection is over. Notes the peer leaving midway."""
         protocol = writer.transport.get_protocol()
         assert isinstance(protocol, Watched)
-        play = asyncio.ensure_future(self._play(script, writer))
+        play = asyncio.ensure_future(self._play(script, received, writer))
         leave = asyncio.ensure_future(protocol.left.wait())
         try:
             await asyncio.wait({play, leave}, return_when=asyncio.FIRST_COMPLETED)
@@ -261,8 +274,10 @@ class Upstream:
                 task.cancel()
             await asyncio.gather(play, leave, return_exceptions=True)
 
-    async def _play(self, script: Script, writer: asyncio.StreamWriter) -> bool:
-        for step in script:
+    async def _play(
+        self, script: Script, received: Received, writer: asyncio.StreamWriter
+    ) -> bool:
+        for received.steps, step in enumerate(script):
             match step:
                 case bytes():
                     writer.write(step)

@@ -84,7 +84,9 @@ struct sl_fetch_events {
     void (*on_done)(void *ctx, const struct sl_fetch_result *result);
 };
 
-/* NULL when out of memory. Headers, target and method are copied; the body is not. */
+/* NULL when out of memory, or when method, target or a header holds bytes that would end it early
+ * (line ends, NUL; spaces in the target). Headers, target and method are copied; the body is not.
+ */
 SL_NODISCARD struct sl_fetch *sl_fetch_start(struct sl_fetch_client *client,
                                              const struct sl_fetch_request *request,
                                              const struct sl_fetch_events *events, void *ctx);

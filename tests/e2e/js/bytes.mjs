@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { connect } from 'node:http2';
-import { PassThrough, pipeline } from 'node:stream';
+import { Transform, pipeline } from 'node:stream';
 import * as sdk from '@aws-sdk/client-bedrock-runtime';
 import { Dialogue, main, next } from './program.mjs';
 import { CLAUDE, LLAMA, ask, runtime, withHeader } from './sdk.mjs';
@@ -228,13 +228,15 @@ function tap(client) {
   handler.handle = async (request, options) => {
     noted.request = request;
     const result = await handle(request, options);
-    const copy = new PassThrough();
-    const read = pipeline(result.response.body, copy, () => {});
     noted.response = { status: result.response.statusCode, headers: { ...result.response.headers } };
     noted.body = [];
-    read.on('data', (piece) => noted.body.push(piece));
-    read.pause();
-    result.response.body = copy;
+    const copying = new Transform({
+      transform(piece, _, done) {
+        noted.body.push(piece);
+        done(null, piece);
+      },
+    });
+    result.response.body = pipeline(result.response.body, copying, () => {});
     return result;
   };
   return noted;
@@ -284,8 +286,7 @@ async function operations() {
       compareRequest(received, noted.request);
       compareResponse({ ...noted.response, body: noted.body }, scripted);
     } catch (difference) {
-      difference.message = `${name}: ${difference.message}`;
-      throw difference;
+      throw new Error(`${name} is not carried as it is`, { cause: difference });
     }
     client.destroy();
   }

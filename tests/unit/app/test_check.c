@@ -179,7 +179,7 @@ static void test_nothing_configured(void **state) {
     unsetenv("AWS_SECRET_ACCESS_KEY");
     assert_int_equal(CHECK("--set", "upstream.region=us-east-1"), 1);
     says("fail  credentials – no AWS credentials: ");
-    says("; set AWS_PROFILE, ");
+    says("AWS_ACCESS_KEY_ID is not set");
     assert_int_equal(CHECK("--set", "drain=1s"), 1);
     says("fail  region – ");
 }

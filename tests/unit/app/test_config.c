@@ -238,6 +238,14 @@ static void test_wrong_overrides(void **state) {
                      "admin, auth, hosts, state, drain");
 }
 
+static void test_option_that_names_its_key(void **state) {
+    const struct sl_config_override override = {"--listen", SL_LIT("simulator.listen"),
+                                                SL_LIT("nonsense")};
+    struct sl_config_source source = {.overrides = &override, .override_count = 1};
+    (void)state;
+    refuses(&source, "--listen: \"nonsense\" is not HOST:PORT, as in 127.0.0.1:8080");
+}
+
 static void refuses_variable(const char *entry, const char *message) {
     const char *environment[] = {entry, NULL};
     struct sl_config_source source = {.environment = environment};
@@ -384,21 +392,14 @@ static void test_out_of_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),
-        cmocka_unit_test(test_file),
-        cmocka_unit_test(test_empty_files),
-        cmocka_unit_test(test_precedence),
-        cmocka_unit_test(test_unknown_keys),
-        cmocka_unit_test(test_wrong_values_in_file),
-        cmocka_unit_test(test_not_yaml),
-        cmocka_unit_test(test_self_reference),
-        cmocka_unit_test(test_wrong_overrides),
-        cmocka_unit_test(test_variables),
-        cmocka_unit_test(test_auth),
-        cmocka_unit_test(test_rules),
-        cmocka_unit_test(test_state_folder),
-        cmocka_unit_test(test_files_on_disk),
-        cmocka_unit_test(test_short_why),
+        cmocka_unit_test(test_defaults),        cmocka_unit_test(test_file),
+        cmocka_unit_test(test_empty_files),     cmocka_unit_test(test_precedence),
+        cmocka_unit_test(test_unknown_keys),    cmocka_unit_test(test_wrong_values_in_file),
+        cmocka_unit_test(test_not_yaml),        cmocka_unit_test(test_self_reference),
+        cmocka_unit_test(test_wrong_overrides), cmocka_unit_test(test_option_that_names_its_key),
+        cmocka_unit_test(test_variables),       cmocka_unit_test(test_auth),
+        cmocka_unit_test(test_rules),           cmocka_unit_test(test_state_folder),
+        cmocka_unit_test(test_files_on_disk),   cmocka_unit_test(test_short_why),
         cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

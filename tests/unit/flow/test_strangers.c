@@ -171,6 +171,10 @@ static void rig_close(struct rig *rig) {
     sl_chunk_pool_done();
 }
 
+static size_t others(const struct rig *rig) {
+    return rig->flow->memory.used - rig->flow->strangers.used;
+}
+
 static void strangers_hold_a_tenth_and_known_clients_are_served(void **state) {
     static struct rig rig;
     char why[256];
@@ -199,7 +203,10 @@ static void strangers_hold_a_tenth_and_known_clients_are_served(void **state) {
     assert_non_null(strstr(known->reply, "503"));
     assert_non_null(strstr(known->reply, "no upstream"));
     assert_true(rig.most_held <= MEMORY_MAX / 10);
-    assert_int_equal(rig.flow->memory.used, rig.flow->strangers.used);
+    /* Beside them there are only the answers of those that were refused. */
+    for (int i = 0; i < 1000 && others(&rig) > STRANGERS * SL_CHUNK_SMALL; i++)
+        uv_run(&rig.uv, UV_RUN_NOWAIT);
+    assert_true(others(&rig) <= STRANGERS * SL_CHUNK_SMALL);
     rig_close(&rig);
 }
 

@@ -201,7 +201,7 @@ static void test_head_and_bodyless_statuses(void **state) {
     int32_t none = client_get(c, "/manual");
     int32_t null = client_get(c, "/null");
     RUN_UNTIL(&rig, rig.count == 3);
-    respond(rig.exchanges[1], 204, 0, 0, false);
+    respond(rig.exchanges[1], 204, 5, 5, false);
     rig.exchanges[2]->closed = 1; /* its handler gave up: it hears no more */
     RUN_UNTIL(&rig, rig.closed == 2 && call_of(c, head)->closed && call_of(c, none)->closed &&
                         call_of(c, null)->closed);
@@ -233,10 +233,9 @@ static void test_pause_holds_an_upload(void **state) {
     RUN_UNTIL(&rig, e->received > 2 * MIB);
     sl_stream_pause_body(e->stream);
     uint64_t before = e->received;
+    RUN_UNTIL(&rig, call_of(c, id)->uploaded - before >= MIB / 2); /* the window had grown */
     RUN_UNTIL(&rig, nghttp2_session_get_stream_remote_window_size(c->session, id) <= 0);
     assert_int_equal(e->received, before);
-    /* The window had grown, once the body was taken. */
-    assert_true(call_of(c, id)->uploaded - before >= MIB / 2);
     assert_true(call_of(c, id)->uploaded - before <= MIB);
 
     sl_stream_resume_body(e->stream);
@@ -251,6 +250,38 @@ static void test_pause_holds_an_upload(void **state) {
     respond(e, 200, 1, 1, true);
     RUN_UNTIL(&rig, call_of(c, id)->closed && rig.closed == 2);
     expect_answer(c, id, 200, 1);
+    client_close(c);
+    rig_close(&rig);
+}
+
+static void client_upload_more(struct client *c, int32_t id, uint64_t ready) {
+    call_of(c, id)->upload_ready = ready;
+    assert_int_equal(nghttp2_session_resume_data(c->session, id), 0);
+    client_write(c);
+    client_watch(c);
+}
+
+/* What comes while held bytes are being given still comes behind them. */
+static void test_resumed_body_keeps_its_order(void **state) {
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, NULL, NULL);
+    struct client *c = client_open(&rig, plain);
+    int32_t id = client_post(c, "/manual", 400000, false);
+    call_of(c, id)->upload_ready = 1;
+    RUN_UNTIL(&rig, rig.count == 1 && last(&rig)->received == 1);
+    struct exchange *e = last(&rig);
+    sl_stream_pause_body(e->stream);
+    client_upload_more(c, id, 300000);
+    RUN_UNTIL(&rig, call_of(c, id)->uploaded == 300000);
+    int32_t mark = client_get(c, "/size/1"); /* behind the upload */
+    RUN_UNTIL(&rig, call_of(c, mark)->closed);
+    assert_int_equal(e->received, 1);
+    client_upload_more(c, id, 400000);
+    sl_stream_resume_body(e->stream);
+    RUN_UNTIL(&rig, e->body_end);
+    assert_int_equal(e->received, 400000);
+    assert_true(e->intact);
     client_close(c);
     rig_close(&rig);
 }
@@ -335,10 +366,12 @@ static void test_slow_reader_holds_peek(void **state) {
     struct client *c = client_open(&rig, settings);
     int32_t first = client_get(c, "/size/10");
     RUN_UNTIL(&rig, call_of(c, first)->closed);
+    int32_t other = client_get(c, "/manual");
+    RUN_UNTIL(&rig, rig.count == 2);
     c->stop_reading = true;
     client_watch(c);
     int32_t id = client_get(c, "/size/100000000");
-    RUN_UNTIL(&rig, rig.count == 2 && last(&rig)->sent > 0);
+    RUN_UNTIL(&rig, rig.count == 3 && last(&rig)->sent > 0);
     uint64_t before;
     do {
         before = last(&rig)->sent;
@@ -346,9 +379,14 @@ static void test_slow_reader_holds_peek(void **state) {
             uv_run(&rig.uv, UV_RUN_NOWAIT);
     } while (last(&rig)->sent != before);
     assert_true(before < 30 * MIB);
+    uint64_t bytes = sl_mem_stats().bytes;
+    for (int i = 0; i < 100; i++) /* nor do signs of life pile up */
+        sl_stream_interim(rig.exchanges[1]->stream, 102);
+    assert_int_equal(sl_mem_stats().bytes, bytes);
     c->stop_reading = false;
     client_watch(c);
-    RUN_UNTIL(&rig, call_of(c, id)->closed && rig.closed == 2);
+    respond(rig.exchanges[1], 200, 1, 1, true);
+    RUN_UNTIL(&rig, call_of(c, id)->closed && call_of(c, other)->closed && rig.closed == 3);
     expect_answer(c, id, 200, 100000000);
     client_close(c);
     rig_close(&rig);
@@ -864,7 +902,8 @@ static void test_slow_head(void **state) {
     }
 }
 
-/* A head that nghttp2 accepts: GET / at x. */
+/* A head that nghttp2 accepts: GET / at x. It takes 15 bytes. */
+#define REQUEST_LEN 15
 static size_t put_request(char *out, uint32_t id, bool ends) {
     char frame[] = "\0\0\6\1\4\0\0\0\0\x82\x86\x84\x41\x01x";
     frame[4] = ends ? 5 : 4;
@@ -872,6 +911,31 @@ static size_t put_request(char *out, uint32_t id, bool ends) {
         frame[5 + i] = (char)(id >> (24 - 8 * i));
     memcpy(out, frame, sizeof(frame) - 1);
     return sizeof(frame) - 1;
+}
+
+/* Each head has its own time: a busy client's may all be cut by the end of a read. */
+static void test_each_head_has_its_time(void **state) {
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, NULL, NULL);
+    int fd = dial(&rig, 0);
+    char requests[3 * REQUEST_LEN];
+    for (uint32_t i = 0; i < 3; i++)
+        put_request(requests + (size_t)i * REQUEST_LEN, 2 * i + 1, true);
+    send_all(&rig, fd, preface, sizeof(preface) - 1);
+    send_all(&rig, fd, requests, REQUEST_LEN);
+    RUN_UNTIL(&rig, rig.count == 1);
+    const struct sl_front_conn *c = rig.exchanges[0]->stream->c;
+    assert_int_equal(c->head_since, 0);
+    send_all(&rig, fd, requests + REQUEST_LEN, 12);
+    RUN_UNTIL(&rig, c->head_since > 0);
+    uint64_t first = c->head_since;
+    send_all(&rig, fd, requests + REQUEST_LEN + 12, REQUEST_LEN);
+    RUN_UNTIL(&rig, rig.count == 2);
+    assert_true(c->head_since > first);
+    close(fd);
+    RUN_UNTIL(&rig, rig.closed == 2);
+    rig_close(&rig);
 }
 
 struct flood {
@@ -1105,6 +1169,7 @@ int main(void) {
         cmocka_unit_test(test_expect_continue),
         cmocka_unit_test(test_head_and_bodyless_statuses),
         cmocka_unit_test(test_pause_holds_an_upload),
+        cmocka_unit_test(test_resumed_body_keeps_its_order),
         cmocka_unit_test(test_pause_holds_the_end),
         cmocka_unit_test(test_held_bytes_are_given_back),
         cmocka_unit_test(test_window_bounds_what_is_pulled),
@@ -1128,6 +1193,7 @@ int main(void) {
         cmocka_unit_test(test_full_connection_times_out),
         cmocka_unit_test(test_idle_connection_leaves),
         cmocka_unit_test(test_slow_head),
+        cmocka_unit_test(test_each_head_has_its_time),
         cmocka_unit_test(test_floods),
         cmocka_unit_test(test_request_behind_goaway),
         cmocka_unit_test(test_drain_without_an_answer),

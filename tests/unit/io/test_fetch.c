@@ -7,11 +7,8 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include <openssl/evp.h>
-#include <openssl/pem.h>
-#include <openssl/x509v3.h>
-
 #include "../script_server.h"
+#include "certificate.h"
 #include "sluice/io/conn.h"
 #include "sluice/io/fetch.h"
 
@@ -78,6 +75,7 @@ struct seen {
 static void launch(struct seen *seen, struct sl_fetch_request request);
 
 static void play(struct seen *seen, enum act act) {
+    uv_stop(&rig.uv); /* whoever waits may look before the loop waits */
     switch (act) {
     case ACT_NONE:
         break;
@@ -1073,50 +1071,13 @@ static void tls_on_accept(void *ctx, struct sl_conn *conn) {
     sl_conn_set_handler(conn, &tls_handler, conn);
 }
 
-/* A self-signed certificate for 127.0.0.1. */
-static void write_certificate(const char *cert_path, const char *key_path) {
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_id(EVP_PKEY_EC, NULL);
-    EVP_PKEY *key = NULL;
-    assert_true(EVP_PKEY_keygen_init(ctx) &&
-                EVP_PKEY_CTX_set_ec_paramgen_curve_nid(ctx, NID_X9_62_prime256v1) &&
-                EVP_PKEY_keygen(ctx, &key));
-    X509 *cert = X509_new();
-    X509_set_version(cert, 2);
-    ASN1_INTEGER_set(X509_get_serialNumber(cert), 1);
-    X509_gmtime_adj(X509_getm_notBefore(cert), -3600);
-    X509_gmtime_adj(X509_getm_notAfter(cert), 86400);
-    X509_NAME *name = X509_get_subject_name(cert);
-    X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, (const unsigned char *)"test", -1, -1, 0);
-    X509_set_issuer_name(cert, name);
-    X509_set_pubkey(cert, key);
-    GENERAL_NAME *san = GENERAL_NAME_new();
-    ASN1_OCTET_STRING *ip = ASN1_OCTET_STRING_new();
-    ASN1_OCTET_STRING_set(ip, (const unsigned char *)"\x7f\0\0\1", 4);
-    GENERAL_NAME_set0_value(san, GEN_IPADD, ip);
-    GENERAL_NAMES *names = sk_GENERAL_NAME_new_null();
-    sk_GENERAL_NAME_push(names, san);
-    assert_true(X509_add1_ext_i2d(cert, NID_subject_alt_name, names, 0, 0));
-    GENERAL_NAMES_free(names);
-    assert_true(X509_sign(cert, key, EVP_sha256()));
-    FILE *f = fopen(cert_path, "w");
-    assert_true(PEM_write_X509(f, cert));
-    fclose(f);
-    f = fopen(key_path, "w");
-    assert_true(PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL));
-    fclose(f);
-    X509_free(cert);
-    EVP_PKEY_free(key);
-    EVP_PKEY_CTX_free(ctx);
-}
-
 static void test_tls_verifies(void **state) {
     (void)state;
     start(script_ok);
-    char dir[] = "/tmp/sluice-fetch-XXXXXX", cert[64], key[64], why[256], url[128];
-    assert_non_null(mkdtemp(dir));
-    snprintf(cert, sizeof(cert), "%s/cert", dir);
-    snprintf(key, sizeof(key), "%s/key", dir);
-    write_certificate(cert, key);
+    char why[256], url[128];
+    struct certificate certificate;
+    certificate_make(&certificate, "127.0.0.1");
+    const char *cert = certificate.cert_file, *key = certificate.key_file;
     struct sl_tls *tls =
         sl_tls_new(&(struct sl_tls_settings){.certificate = cert, .key = key}, why, sizeof(why));
     assert_non_null(tls);
@@ -1156,9 +1117,7 @@ static void test_tls_verifies(void **state) {
     sl_fetch_origin_free(no_bundle);
     sl_conn_listener_close(listener);
     sl_tls_free(tls);
-    unlink(cert);
-    unlink(key);
-    rmdir(dir);
+    certificate_remove(&certificate);
     stop();
 }
 
