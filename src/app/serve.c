@@ -14,6 +14,7 @@
 
 #include "app/admin.h"
 #include "app/notify.h"
+#include "app/simulator.h"
 #include "app/state.h"
 #include "sluice/base/chain.h"
 #include "sluice/base/mem.h"
@@ -33,7 +34,8 @@ struct server {
     struct sl_tls *tls;
     struct sl_fetch_client *fetch;
     struct sl_sim *sim;
-    char sim_endpoint[96];
+    struct sl_config *sim_config; /* that the simulator was started with, and keeps using */
+    char sim_endpoint[SL_SIMULATED_ENDPOINT_SIZE];
     struct sl_flow *flow;
     struct sl_front *front;
     struct sl_admin *admin;
@@ -78,18 +80,11 @@ static struct sl_flow_settings flow_settings(struct server *s) {
     return settings;
 }
 
-/* Where calls go: as configured, or the simulator in this process with the keys that it accepts. */
+/* Where calls go: as configured, or to the simulator in this process. */
 static struct sl_target *make_target(struct server *s, const struct sl_config *config) {
     struct sl_target_settings settings = config->target;
-    if (s->sim) {
-        settings.endpoint = s->sim_endpoint;
-        settings.mantle_endpoint = NULL;
-        settings.mantle = true;
-        settings.fips = settings.dual_stack = false;
-        settings.region = config->simulator.region;
-        settings.access_key_id = config->simulator.access_key_id;
-        settings.secret = config->simulator.secret;
-    }
+    if (s->sim)
+        sl_simulated_target(s->sim_config, sl_sim_address(s->sim), s->sim_endpoint, &settings);
     return sl_target_new(&s->loop, s->fetch, &settings, &config->timeouts, s->why, sizeof(s->why));
 }
 
@@ -120,10 +115,8 @@ static int open_simulator(struct server *s) {
         return EXIT_FINE;
     s->sim =
         sl_sim_new(&s->loop, &s->config->simulator, "127.0.0.1", 0, NULL, s->why, sizeof(s->why));
-    if (!s->sim)
-        return EXIT_RUNTIME;
-    snprintf(s->sim_endpoint, sizeof(s->sim_endpoint), "http://%s", sl_sim_address(s->sim));
-    return EXIT_FINE;
+    s->sim_config = s->config;
+    return s->sim ? EXIT_FINE : EXIT_RUNTIME;
 }
 
 static int open_upstream(struct server *s) {
@@ -237,7 +230,8 @@ static int reload(struct server *s) {
     sl_flow_configure(s->flow, &settings);
     sl_front_set_limits(s->front, &fresh->limits);
     sl_log_setup(fresh->log.level, fresh->log.format);
-    sl_config_free(old);
+    if (old != s->sim_config)
+        sl_config_free(old);
     return EXIT_FINE;
 }
 
@@ -377,6 +371,8 @@ int sl_serve(const struct sl_config_source *source) {
     }
     if (code != EXIT_FINE)
         fprintf(stderr, "sluice: %s\n", s->why[0] ? s->why : "out of memory");
+    if (s->sim_config != s->config)
+        sl_config_free(s->sim_config);
     sl_config_free(s->config);
     sl_free(s);
     return code;
