@@ -155,6 +155,7 @@ int sl_chain_add(struct sl_chain *chain, struct sl_slice s) {
         fill(chain, &s);
     while (s.len > 0) {
         struct sl_chunk *chunk = list;
+        assert(chunk); /* take_chunks took enough */
         list = chunk->next;
         chunk->next = NULL;
         chunk->start = chain->end;

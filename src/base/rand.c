@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/random.h>
 
 void sl_rand_bytes(void *out, size_t len) {
@@ -30,8 +31,9 @@ uint64_t sl_rand_u64(void) {
 
 void sl_rand_uuid(char out[SL_UUID_SIZE]) {
     static const char digits[] = "0123456789abcdef";
-    uint64_t words[2] = {sl_rand_u64(), sl_rand_u64()};
-    const uint8_t *bytes = (const uint8_t *)words;
+    const uint64_t words[2] = {sl_rand_u64(), sl_rand_u64()};
+    uint8_t bytes[16];
+    memcpy(bytes, words, sizeof(bytes));
     char *p = out;
     for (int i = 0; i < 16; i++) {
         uint8_t b = bytes[i];

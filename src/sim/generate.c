@@ -218,17 +218,18 @@ int sl_sim_generate(struct sl_sim_ask *ask, uint64_t seed, struct sl_sim_plan *o
 
 /* ---- Embeddings ------------------------------------------------------------------- */
 
+/* Rounded down, bit by bit. */
 static uint64_t square_root(uint64_t n) {
-    uint64_t x = n, next = n / 2 + 1;
-    while (next < x) {
-        x = next;
-        next = (x + n / x) / 2;
-    }
-    return x;
+    uint64_t root = 0;
+    for (uint64_t bit = UINT64_C(1) << 31; bit; bit >>= 1)
+        if ((root + bit) * (root + bit) <= n)
+            root += bit;
+    return root;
 }
 
 /* Each word pushes a few coordinates, which its own digest picks, up or down. */
 void sl_sim_embed(struct sl_slice text, uint64_t seed, int32_t *out, uint32_t dimensions) {
+    assert(dimensions > 0 && dimensions <= SL_SIM_MAX_DIMENSIONS);
     for (uint32_t d = 0; d < dimensions; d++) /* a little of every coordinate, as models give */
         out[d] = (int32_t)(sl_sim_mix(seed + d) % 201) - 100;
     struct sl_slice word;

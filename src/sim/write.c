@@ -31,7 +31,7 @@ static int put_argument(struct sl_buf *buf, char kind, va_list *args) {
     case 'b':
         return sl_buf_add_str(buf, va_arg(*args, int) ? "true" : "false");
     default:
-        assert(!"unknown conversion in a template");
+        assert(false && "unknown conversion in a template");
         return SL_E_INVALID;
     }
 }

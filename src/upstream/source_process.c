@@ -39,8 +39,8 @@ static enum sl_credpoll poll_process(struct sl_credwalk *walk, void *state) {
     if (result != SL_CRED_PENDING || !sl_credprocess_ended(run->process))
         return result;
     char why[SL_CRED_WHY_SIZE / 2];
-    struct sl_slice output;
-    struct sl_credset *set;
+    struct sl_slice output = SL_EMPTY;
+    struct sl_credset *set = NULL;
     int rc = sl_credprocess_result(run->process, &output, why, sizeof(why));
     if (rc == SL_OK)
         rc = sl_credset_from_json(&form, output, &set, why, sizeof(why));

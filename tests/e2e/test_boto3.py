@@ -2,12 +2,16 @@
 
 import io
 import json
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import boto3
 import pytest
 from botocore.exceptions import ClientError, EventStreamError
 
 import samples
+from certificate import make_certificate
 from gateway import REGION, Sluice
 from samples import CLAUDE, LLAMA, MESSAGES, NOVA, PROMPT, TOOL
 
@@ -271,6 +275,23 @@ def test_control_plane(simulated: Sluice) -> None:
     assert LLAMA in [profile["inferenceProfileId"] for profile in profiles]
     profile = bedrock.get_inference_profile(inferenceProfileIdentifier=LLAMA)
     assert profile["inferenceProfileId"] == LLAMA and profile["status"] == "ACTIVE"
+
+
+def test_api_key(
+    gateway: Callable[..., Sluice], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program with an API key in place of a key pair. botocore shows one over TLS only."""
+    make_certificate(tmp_path, "gateway")
+    settings = {"tls.certificate": tmp_path / "chain.pem", "tls.key": tmp_path / "key.pem"}
+    sluice = gateway(simulator=True, settings=settings)
+    monkeypatch.setenv("AWS_CA_BUNDLE", str(tmp_path / "chain.pem"))
+    monkeypatch.setenv("AWS_BEARER_TOKEN_BEDROCK", "bedrock-api-key-of-the-client")
+    monkeypatch.setenv("AWS_ENDPOINT_URL_BEDROCK_RUNTIME", f"https://{sluice.address}")
+    client = boto3.client("bedrock-runtime", region_name=REGION)
+    sent = []
+    client.meta.events.register("before-send.*.*", lambda request, **_: sent.append(request))
+    assert client.converse(modelId=LLAMA, messages=MESSAGES)["usage"]["outputTokens"] > 0
+    assert sent[0].headers["Authorization"] == b"Bearer bedrock-api-key-of-the-client"
 
 
 # --- what goes wrong, as boto3 tells it

@@ -369,7 +369,7 @@ def test_access_log_can_be_switched_off(gateway: Start) -> None:
     sluice = gateway(simulator=True, settings={"log.access": "off"})
     assert ask(sluice, "GET", "/health").status == 200
     sluice.stop()
-    assert "request" not in sluice.stderr
+    assert "access:" not in sluice.stderr
 
 
 def test_nothing_secret_is_logged(upstream: Upstream, gateway: Start) -> None:
@@ -393,10 +393,11 @@ def test_nothing_secret_is_logged(upstream: Upstream, gateway: Start) -> None:
             body = b'{"prompt":"%s"}' % prompt
             ask(sluice, "POST", "/model/m/invoke", [(b"Authorization", kind), *headers], body)
             ask(sluice, "POST", "/model/m/converse-stream", [(b"Authorization", kind)], b"%" + body)
-    # Malformed requests, with the secrets where they may end up in a message.
+    # Malformed requests, with the secret where it may end up in a message. The second is what a
+    # body looks like behind a Content-Length that is too small.
     for bad in (
         b"POST /model/m/invoke HTTP/1.1\r\nHost: localhost\r\nAuthorization : %s\r\n\r\n",
-        b"%s\r\n\r\n",
+        b"%s is a word\r\n\r\n",
         b"POST /model/m/invoke HTTP/1.1\r\nHost: localhost\r\nContent-Length: %s\r\n\r\n",
     ):
         with wire.Client(sluice.host, sluice.port, PATIENCE) as client:

@@ -12,6 +12,7 @@ import pytest
 
 import gateway as program
 import wire
+from certificate import make_certificate
 from gateway import PATIENCE, Program, Sluice, split
 from samples import LLAMA, MESSAGES
 from upstream import Gate, Upstream, open_stream, reply
@@ -183,17 +184,6 @@ def test_reload_moves_to_another_upstream(
 
 
 # --- TLS
-
-
-def make_certificate(folder: Path, name: str) -> None:
-    """folder/chain.pem and folder/key.pem, self-signed."""
-    argv = "openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2"
-    subprocess.run(
-        [*argv.split(), "-keyout", str(folder / "key.pem"), "-out", str(folder / "chain.pem"),
-         "-subj", f"/CN={name}", "-addext", "subjectAltName=DNS:localhost,IP:127.0.0.1"],
-        check=True,
-        capture_output=True,
-    )  # fmt: skip
 
 
 def served_name(sluice: Sluice, alpn: str) -> tuple[str, str | None, str | None]:

@@ -1,7 +1,7 @@
 /* Runs a fuzz target over every file of the folders named on the command line. */
 #include <dirent.h>
-#include <stdio.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

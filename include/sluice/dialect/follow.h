@@ -13,7 +13,7 @@
 
 /* Frames up to this size are looked into; larger ones carry content, not facts. */
 #define SL_FOLLOW_CAPTURE_MAX 65536
-#define SL_FOLLOW_FACTS 23
+#define SL_FOLLOW_FACTS       23
 
 struct sl_follow {
     enum sl_operation operation;

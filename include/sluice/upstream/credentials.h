@@ -42,7 +42,8 @@ void sl_credentials_provider_free(struct sl_credentials_provider *provider);
 /* A wait for credentials; embedded by the caller. */
 struct sl_credentials_wait {
     struct sl_list link;
-    /* credentials NULL: there are none; `why` says which sources were tried and what to do. */
+    /* credentials NULL: there are none; `why` says which sources were tried and what to do. The
+     * provider must not be freed from inside. */
     void (*on_ready)(void *ctx, const struct sl_credentials *credentials, const char *why);
     void *ctx;
 };

@@ -1,6 +1,6 @@
-// Another project's imitation of Bedrock, @copilotkit/aimock, asked directly and through Sluice: status,
-// headers with their spelling and order, and body must be the same bytes, and so must what it was asked.
-// A recorder stands between Sluice and aimock to see that.
+// Another project's imitation of Bedrock, @copilotkit/aimock, asked directly and through Sluice:
+// status, headers with their spelling and order, and body must be the same bytes, and so must what it
+// was asked. A recorder stands between Sluice and aimock to see that.
 import assert from 'node:assert/strict';
 import { request as httpRequest } from 'node:http';
 import { LLMock } from '@copilotkit/aimock';
@@ -8,7 +8,7 @@ import { Dialogue, main, next } from './program.mjs';
 import { CLAUDE } from './sdk.mjs';
 import { Upstream, collect, digest, pairs } from './upstream.mjs';
 
-// Ids are given where aimock takes them, so that it makes none up and answers the same way each time.
+// Ids are given where aimock takes them, so that it makes none up and answers the same each time.
 const CALL = { id: 'toolu_1', name: 'get_weather', arguments: '{"city": "Köln", "days": 3}' };
 const USAGE = { input_tokens: 12, output_tokens: 34, prompt_tokens: 12, completion_tokens: 34 };
 const FIXTURES = {
@@ -27,7 +27,7 @@ const claude = (text) => ({
   max_tokens: 99,
   messages: [{ role: 'user', content: text }],
 });
-const chat = (text, stream) => ({ model: 'gpt', stream, messages: [{ role: 'user', content: text }] });
+const chat = (content, stream) => ({ model: 'gpt', stream, messages: [{ role: 'user', content }] });
 const responses = (input, stream) => ({ model: 'gpt', stream, input });
 
 /** Everything of the runtime host that aimock imitates. */
@@ -66,20 +66,22 @@ async function exchange(base, { method, url, headers, body }) {
 
 // Of one hop, or of the moment.
 const HOP = /^(connection|content-length|date|host|keep-alive|transfer-encoding)$/i;
-// The gateway's own signature, in place of the client's.
-const SIGNATURE = /^(authorization|x-amz-(content-sha256|date|security-token))$/i;
+// The gateway's own: its signature in place of the client's, and that it asks for no compression.
+const OWN = /^(accept-encoding|authorization|x-amz-(content-sha256|date|security-token))$/i;
 
 const carried = (headers, ...but) =>
   headers.filter(([name]) => ![HOP, /^x-sluice-/i, ...but].some((rule) => rule.test(name)));
 
 async function imitation() {
   const aimock = new LLMock({ port: 0, chunkSize: 11 });
-  for (const [name, answer] of Object.entries(FIXTURES))
-    aimock.on({ userMessage: name }, answer.error ? answer : { id: `msg_${name}`, created: 1, ...answer });
+  for (const [name, answer] of Object.entries(FIXTURES)) {
+    const fixed = answer.error ? {} : { id: `msg_${name}`, created: 1 };
+    aimock.on({ userMessage: name }, { ...answer, ...fixed });
+  }
   await aimock.start();
 
   const recorder = new Upstream(async (request, response) => {
-    const headers = carried(request.pairs, SIGNATURE);
+    const headers = carried(request.pairs, OWN);
     const answer = await exchange(aimock.url, { ...request, headers });
     response.writeHead(answer.status, carried(answer.pairs).flat());
     response.end(answer.body);
@@ -100,7 +102,7 @@ async function imitation() {
 
 const words = (body) => body.toString('latin1').split(/([\w.-]+)/);
 
-/** The same bytes; words that differ between two direct answers (ids that aimock makes up) may differ. */
+/** The same bytes, but for words that differ between two direct answers: ids that aimock makes up. */
 function compareBodies(through, first, second, what) {
   if (first.equals(second)) return assert.equal(digest(through), digest(first), what);
   const [ours, one, other] = [through, first, second].map(words);
@@ -135,7 +137,7 @@ async function compare(direct, gateway, recorder, path, text) {
   assert.equal(recorder.requests.length, 0, `one call: ${what}`);
   assert.deepEqual([received.method, received.url], [request.method, url]);
   assert.equal(digest(received.body), digest(request.body), what);
-  assert.deepEqual(carried(received.pairs, SIGNATURE), headers, what);
+  assert.deepEqual(carried(received.pairs, OWN), headers, what);
 }
 
 await main({ imitation });

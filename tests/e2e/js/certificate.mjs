@@ -1,5 +1,6 @@
-// A new certificate while a stream runs on the old one. The test holds the stream at its first event,
-// changes the certificate and says so; then new connections must show the new one, and the stream go on.
+// A new certificate while a stream runs on the old one. The test holds the stream at its first
+// event, changes the certificate and says so; then new connections must show the new one, and the
+// stream go on.
 import assert from 'node:assert/strict';
 import { connect } from 'node:tls';
 import { ConverseCommand, ConverseStreamCommand } from '@aws-sdk/client-bedrock-runtime';
@@ -31,7 +32,7 @@ async function reload() {
 
   assert.equal(await dialogue.hear(), 'reloaded');
   dialogue.say(await serial());
-  // Not through the certificate that the stream's connection was opened with: the SDK takes a new one.
+  // The SDK opens a connection for each request, so this one meets the new certificate.
   await client.send(new ConverseCommand({ modelId: CLAUDE, messages: [ask('another')] }));
 
   dialogue.say('goes on');

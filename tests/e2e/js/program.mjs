@@ -1,5 +1,5 @@
-// The frame of every program here: the first argument names what to run, the exit code is the verdict,
-// and nothing outlives the deadline.
+// The frame of every program here: the first argument names what to run, the exit code is the
+// verdict, and nothing outlives the deadline.
 import { once } from 'node:events';
 import { createInterface } from 'node:readline';
 

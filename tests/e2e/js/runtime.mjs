@@ -1,6 +1,6 @@
-// Bedrock's runtime through the AWS SDK for JavaScript and its default HTTP/2 handler, one call after
-// the other as applications make them. The upstream is the simulator: what it answers to a prompt is
-// the same whatever the operation, so operations are judged by each other.
+// Bedrock's runtime through the AWS SDK for JavaScript and its default HTTP/2 handler, as it is
+// called by applications. The upstream is the simulator: what it answers to a prompt is the same
+// whatever the operation, so operations are judged by each other.
 import assert from 'node:assert/strict';
 import { randomFillSync } from 'node:crypto';
 import {
@@ -8,6 +8,7 @@ import {
   ConverseStreamCommand,
   CountTokensCommand,
   InvokeModelCommand,
+  InvokeModelWithBidirectionalStreamCommand,
   InvokeModelWithResponseStreamCommand,
   ModelStreamErrorException,
   ThrottlingException,
@@ -172,8 +173,9 @@ async function throttle() {
 
 async function validation() {
   const client = runtime();
-  const blank = { modelId: CLAUDE, messages: [{ role: 'assistant', content: [{ text: 'me first' }] }] };
-  for (const call of [new ConverseCommand(blank), new ConverseStreamCommand(blank)])
+  const messages = [{ role: 'assistant', content: [{ text: 'me first' }] }];
+  const input = { modelId: CLAUDE, messages };
+  for (const call of [new ConverseCommand(input), new ConverseStreamCommand(input)])
     await assert.rejects(client.send(call), (error) => {
       assert.ok(error instanceof ValidationException, error);
       assert.equal(error.$metadata.httpStatusCode, 400);
@@ -183,6 +185,23 @@ async function validation() {
   await assert.rejects(client.send(new InvokeModelCommand(llama('hi', { top_p: 7 }))), (error) => {
     assert.ok(error instanceof ValidationException, error);
     assert.match(error.message, /Malformed input request/);
+    return true;
+  });
+}
+
+/** Not carried: the error says what to do instead, at once, though the upload has no end. */
+async function bidirectional() {
+  async function* body() {
+    yield { chunk: { bytes: new TextEncoder().encode('{"event":{"sessionStart":{}}}') } };
+    await new Promise(() => {});
+  }
+  const call = new InvokeModelWithBidirectionalStreamCommand({
+    modelId: 'amazon.nova-sonic-v1:0',
+    body: body(),
+  });
+  await assert.rejects(runtime({ maxAttempts: 1 }).send(call), (error) => {
+    assert.equal(error.$metadata.httpStatusCode, 404);
+    assert.match(error.message, /AWS_ENDPOINT_URL_BEDROCK_RUNTIME/);
     return true;
   });
 }
@@ -294,6 +313,7 @@ await main({
   countTokens,
   throttle,
   validation,
+  bidirectional,
   exceptionMidway,
   prompt200KB,
   body20MB,

@@ -42,7 +42,8 @@ export async function assemble(stream) {
       blocks[delta.contentBlockIndex] ??= { text: '' };
       blocks[delta.contentBlockIndex].text += delta.delta.text;
     }
-    if (delta?.delta.toolUse) (inputs[delta.contentBlockIndex] ??= []).push(delta.delta.toolUse.input);
+    if (delta?.delta.toolUse)
+      (inputs[delta.contentBlockIndex] ??= []).push(delta.delta.toolUse.input);
     if (event.messageStart) seen.role = event.messageStart.role;
     if (event.messageStop) seen.stopReason = event.messageStop.stopReason;
     if (event.metadata) seen.usage = event.metadata.usage;
@@ -66,8 +67,9 @@ export function png(width, height, noise) {
   header.writeUInt32BE(width, 0);
   header.writeUInt32BE(height, 4);
   header.set([8, 0, 0, 0, 0], 8);
-  const rows = Buffer.alloc((width + 1) * height);
-  for (let y = 0; y < height; y += 1) noise(rows.subarray(y * (width + 1) + 1, (y + 1) * (width + 1)));
+  const row = width + 1; // the first byte names the row's filter: none
+  const rows = Buffer.alloc(row * height);
+  for (let y = 0; y < height; y += 1) noise(rows.subarray(y * row + 1, (y + 1) * row));
   return Buffer.concat([
     Buffer.from('\x89PNG\r\n\x1a\n', 'latin1'),
     pngChunk('IHDR', header),

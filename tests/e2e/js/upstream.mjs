@@ -1,5 +1,5 @@
 // A small HTTP server in the place of Bedrock, independent of the program under test: it keeps each
-// request as it came and answers what it is told. And the frames of an event stream, for its answers.
+// request as it came and answers what it is told. And an event stream's frames, for its answers.
 import { createServer } from 'node:http';
 import { createHash } from 'node:crypto';
 import { crc32 } from 'node:zlib';
@@ -34,7 +34,8 @@ export class Upstream {
 
   async #keep(incoming) {
     const { method, url, rawHeaders, headers } = incoming;
-    const request = { method, url, headers, pairs: pairs(rawHeaders), body: await collect(incoming) };
+    const body = await collect(incoming);
+    const request = { method, url, headers, pairs: pairs(rawHeaders), body };
     this.requests.push(request);
     return request;
   }
@@ -88,7 +89,10 @@ export function frame(headers, payload) {
 
 /** An event as Bedrock frames it; payload is JSON text, so that its spelling can be unusual. */
 export const event = (type, payload) =>
-  frame({ ':event-type': type, ':content-type': 'application/json', ':message-type': 'event' }, payload);
+  frame(
+    { ':event-type': type, ':content-type': 'application/json', ':message-type': 'event' },
+    payload,
+  );
 
 export const exception = (type, payload) =>
   frame(

@@ -1,17 +1,16 @@
-// HTTP/1.1 and HTTP/2 on one port at once, and as many streams on one HTTP/2 connection as there are
-// requests: node's own clients, no SDK.
+// HTTP/1.1 and HTTP/2 on one port at once, and as many streams on one HTTP/2 connection as there
+// are requests: node's own clients, no SDK.
 import assert from 'node:assert/strict';
 import { Agent, request as httpRequest } from 'node:http';
 import { connect } from 'node:http2';
 import { main, next } from './program.mjs';
-import { CLAUDE } from './sdk.mjs';
+import { CLAUDE, ask } from './sdk.mjs';
 import { collect } from './upstream.mjs';
 
 const endpoint = process.env.AWS_ENDPOINT_URL_BEDROCK_RUNTIME;
 const path = `/model/${CLAUDE}/converse`;
 const headers = { 'content-type': 'application/json' };
-const body = (n) =>
-  JSON.stringify({ messages: [{ role: 'user', content: [{ text: `Say ${'more '.repeat(n)}now` }] }] });
+const body = (n) => JSON.stringify({ messages: [ask(`Say ${'more '.repeat(n)}now`)] });
 
 function judge(n, status, answer) {
   assert.equal(status, 200, answer.toString());
