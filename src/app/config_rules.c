@@ -64,6 +64,16 @@ static int rule_tls(struct sl_config_loader *l) {
     return 0;
 }
 
+static int rule_faults(struct sl_config_loader *l) {
+    const char *faults = l->config->simulator.faults;
+    if (!sl_sim_knows_faults(faults))
+        return broken(l, "simulator.faults",
+                      "\"%s\" is no list of KIND/N, such as throttle/10,reset-midway/50; "
+                      "src/sim/README.md lists the kinds",
+                      faults);
+    return 0;
+}
+
 static int rule_endpoint(struct sl_config_loader *l) {
     const struct sl_target_settings *t = &l->config->target;
     if (t->endpoint && t->fips)
@@ -117,7 +127,7 @@ static int rule_state(struct sl_config_loader *l) {
 
 int sl_config_apply_rules(struct sl_config_loader *loader) {
     static int (*const rules[])(struct sl_config_loader *) = {
-        rule_auth, rule_tls, rule_endpoint, rule_memory, rule_state,
+        rule_auth, rule_tls, rule_endpoint, rule_faults, rule_memory, rule_state,
     };
     for (size_t i = 0; i < sizeof(rules) / sizeof(rules[0]); i++) {
         int rc = rules[i](loader);

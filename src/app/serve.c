@@ -70,6 +70,7 @@ static struct sl_flow_settings flow_settings(struct server *s) {
                     .successor = successor,
                     .successor_ctx = s},
         .memory_max = c->memory_max,
+        .body_wait_ns = (uint64_t)c->limits.body_ms * SL_NS_PER_MS,
         .linger_ns = (uint64_t)c->linger_ms * SL_NS_PER_MS,
         .guard_hosts = c->auth == SL_AUTH_NONE,
         .access_log = c->log.access,

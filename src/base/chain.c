@@ -224,38 +224,6 @@ void sl_chain_truncate(struct sl_chain *chain, uint64_t offset) {
     chain->end = offset;
 }
 
-void sl_chain_move(struct sl_chain *to, struct sl_chain *from) {
-    assert(to->budget == from->budget);
-    for (struct sl_chunk *chunk = from->first; chunk; chunk = chunk->next) {
-        chunk->start = to->end;
-        to->end += chunk->len;
-    }
-    if (to->last)
-        to->last->next = from->first;
-    else
-        to->first = from->first;
-    if (from->last)
-        to->last = from->last;
-    sl_chain_init(from, from->budget);
-}
-
-bool sl_chain_rebudget(struct sl_chain *chain, struct sl_budget *budget) {
-    size_t held = 0;
-    for (struct sl_chunk *chunk = chain->first; chunk; chunk = chunk->next)
-        held += total_size(chunk);
-    /* Given back first: the new budget may be a parent of the old one. */
-    sl_budget_give(chain->budget, held);
-    bool fits = sl_budget_take(budget, held);
-    if (!fits) {
-        bool back = sl_budget_take(chain->budget, held);
-        assert(back);
-        (void)back;
-        return false;
-    }
-    chain->budget = budget;
-    return true;
-}
-
 int sl_chain_flatten(struct sl_chain *chain, size_t max, struct sl_slice *out) {
     uint64_t len = sl_chain_len(chain);
     if (len > max)

@@ -17,7 +17,7 @@ static bool names_a_model(enum sl_operation op) {
 static struct sl_slice successor_of(const struct sl_decode *d) {
     const struct sl_dialect_settings *settings = d->settings;
     struct sl_slice found = SL_EMPTY;
-    if (!settings->map_retired || !names_a_model(d->call->operation))
+    if (!names_a_model(d->call->operation))
         return found;
     if (settings->successor)
         found = settings->successor(settings->successor_ctx, d->call->model);
@@ -118,6 +118,13 @@ int sl_retired_replace(struct sl_decode *d, const struct sl_json_fact *prompt) {
     struct sl_slice successor = successor_of(d);
     if (successor.len == 0)
         return SL_OK;
+    if (!d->settings->map_retired) {
+        d->failure = SL_FAILURE_NOT_FOUND;
+        d->message =
+            SL_LIT("This model version has reached the end of its life. Please refer to the AWS "
+                   "documentation for more details.");
+        return SL_OK;
+    }
     enum sl_family from = sl_model_family(d->call->model), to = sl_model_family(successor);
     int err = replace_target(d, successor);
     if (!err)

@@ -45,7 +45,9 @@ static void leave_flight(struct sl_exchange *x) {
 
 static int fill_local(struct sl_exchange *x, const struct sl_response_head *head,
                       struct sl_slice body) {
-    sl_answer_init(&x->local, &x->arena, &x->flow->memory);
+    /* Not charged: an error must be told when memory.max is used up, too. At most 16 KB an
+     * exchange. */
+    sl_answer_init(&x->local, &x->arena, NULL);
     int err = sl_answer_add(&x->local, body);
     if (err)
         return err;
@@ -165,6 +167,53 @@ static bool answer_early(struct sl_exchange *x) {
     return false;
 }
 
+/* The most that the chunks of a body of that length take. */
+static size_t cost_of(int64_t length) {
+    struct sl_chain empty = {0};
+    size_t cost = sl_chain_cost(&empty, (size_t)length);
+    /* In pieces it begins with a small chunk that one append would not have taken. */
+    return cost > SL_CHUNK_SMALL ? cost + SL_CHUNK_SMALL : cost;
+}
+
+/*
+ * Whether more of the body may be read. A body whose length is known prepays for all of it before
+ * its first byte is read: half-read bodies that wait for each other's memory cannot come about.
+ */
+static bool has_memory(struct sl_exchange *x) {
+    struct sl_budget *budget = &x->flight->body_budget;
+    int64_t length = x->request->content_length;
+    if (length == SL_LENGTH_UNKNOWN)
+        return sl_budget_fits(budget, BODY_HEADROOM);
+    return budget->prepaid > 0 || sl_budget_prepay(budget, cost_of(length));
+}
+
+/* Reads no more of the body until there is memory for it. */
+static void pause_body(struct sl_exchange *x) {
+    struct sl_flow *flow = x->flow;
+    if (x->body_paused)
+        return;
+    x->body_paused = true;
+    x->paused_until = flow->loop->now + flow->settings.body_wait_ns;
+    sl_stream_pause_body(x->stream);
+    sl_list_push_back(&flow->paused, &x->paused_link);
+    sl_loop_want(flow->loop, SL_TURN_FLOW);
+}
+
+static void unpause_body(struct sl_exchange *x) {
+    sl_list_remove(&x->paused_link);
+    x->body_paused = false;
+    sl_stream_resume_body(x->stream);
+}
+
+void sl_exchange_resume_body(struct sl_exchange *x) {
+    if (x->state != SL_EXCHANGE_RECEIVING || has_memory(x)) {
+        unpause_body(x);
+    } else if (x->flow->loop->now >= x->paused_until) {
+        refuse(x, SL_FAILURE_UNAVAILABLE, 0, MEMORY_IN_USE, 1000);
+        unpause_body(x); /* what still comes is thrown away */
+    }
+}
+
 static int verify_at_head(struct sl_exchange *x, enum sl_failure *failure,
                           struct sl_slice *message) {
     const struct sl_gate *gate = x->flow->settings.gate;
@@ -194,6 +243,8 @@ static void begin_call(struct sl_exchange *x) {
         refuse(x, SL_FAILURE_UNAVAILABLE, 0, OUT_OF_MEMORY, 1000);
     else if (x->decode.failure)
         sl_flow_ready_exchange(x);
+    else if (x->request->content_length != 0 && !has_memory(x))
+        pause_body(x);
 }
 
 static void *on_request(void *server, struct sl_stream *stream,
@@ -225,24 +276,6 @@ static void on_fault(void *ctx, int status, const char *why) {
         refuse(x, failure_for_status(status), status, sl_slice_str(why), 0);
 }
 
-/* Asks for no more of the body until memory is free again. */
-static void pause_body(struct sl_exchange *x) {
-    if (x->body_paused)
-        return;
-    x->body_paused = true;
-    sl_stream_pause_body(x->stream);
-    sl_list_push_back(&x->flow->paused, &x->paused_link);
-}
-
-void sl_exchange_resume_body(struct sl_exchange *x) {
-    if (x->state == SL_EXCHANGE_RECEIVING && x->flight &&
-        !sl_budget_fits(x->flight->call.body.budget, BODY_HEADROOM))
-        return;
-    sl_list_remove(&x->paused_link);
-    x->body_paused = false;
-    sl_stream_resume_body(x->stream);
-}
-
 static void on_body(void *ctx, struct sl_slice bytes) {
     struct sl_exchange *x = ctx;
     x->received += bytes.len;
@@ -252,7 +285,7 @@ static void on_body(void *ctx, struct sl_slice bytes) {
         refuse(x, SL_FAILURE_UNAVAILABLE, 0, MEMORY_IN_USE, 1000);
         return;
     }
-    if (!sl_budget_fits(x->flight->call.body.budget, BODY_HEADROOM))
+    if (!has_memory(x))
         pause_body(x);
 }
 
@@ -321,7 +354,7 @@ static bool verify_at_body(struct sl_exchange *x) {
         return false;
     }
     x->stranger = false;
-    if (sl_chain_rebudget(&x->flight->call.body, &x->flow->memory))
+    if (sl_budget_move(&x->flight->body_budget, &x->flow->memory))
         return true;
     refuse(x, SL_FAILURE_UNAVAILABLE, 0, MEMORY_IN_USE, 1000);
     return false;

@@ -39,6 +39,13 @@ static void unindex(struct sl_flight *f) {
     f->indexed = false;
 }
 
+static void give_back_body(struct sl_flight *f) {
+    sl_chain_done(&f->call.body);
+    bool given = sl_budget_prepay(&f->body_budget, 0);
+    assert(given); /* asking for less cannot fail */
+    (void)given;
+}
+
 /* Gives back what upstream work holds; the answer stays for its readers. */
 static void settle(struct sl_flight *f) {
     if (f->attempt)
@@ -50,7 +57,7 @@ static void settle(struct sl_flight *f) {
         sl_free(f->target);
     }
     f->target = NULL;
-    sl_chain_done(&f->call.body);
+    give_back_body(f);
 }
 
 static void end(struct sl_flight *f) {
@@ -84,7 +91,7 @@ static void on_linger(void *ctx) {
 }
 
 struct sl_flight *sl_flight_new(struct sl_flow *flow, const struct sl_dialect *dialect,
-                                struct sl_budget *budget) {
+                                struct sl_budget *lender) {
     struct sl_flight *f = sl_calloc(1, sizeof(*f));
     if (!f)
         return NULL;
@@ -92,7 +99,8 @@ struct sl_flight *sl_flight_new(struct sl_flow *flow, const struct sl_dialect *d
     f->flow = flow;
     f->dialect = dialect;
     sl_arena_init(&f->arena, SL_EXCHANGE_ARENA_MAX);
-    sl_chain_init(&f->call.body, budget);
+    sl_budget_init(&f->body_budget, SIZE_MAX, lender);
+    sl_chain_init(&f->call.body, &f->body_budget);
     sl_answer_init(&f->answer, &f->arena, &flow->memory);
     sl_ticket_init(&f->ticket);
     sl_list_init(&f->ready_link);
@@ -110,7 +118,7 @@ void sl_flight_free(struct sl_flight *f) {
     assert(f->state == SL_FLIGHT_DEAD);
     sl_list_remove(&f->link);
     sl_answer_done(&f->answer);
-    sl_chain_done(&f->call.body);
+    give_back_body(f);
     sl_follow_done(&f->follow);
     sl_arena_done(&f->arena);
     f->magic = 0;
@@ -356,10 +364,14 @@ static void break_off(struct sl_flight *f) {
     if (!err)
         err = sl_answer_add(&f->answer, sl_buf_slice(&frame));
     sl_buf_done(&frame);
-    if (err)
+    if (err) {
+        /* A reader that has not sent its head yet can still say so properly. */
+        f->failure = SL_FAILURE_UNAVAILABLE;
+        f->message = SL_LIT("Bedrock's answer broke off before its end.");
         sl_answer_break(&f->answer);
-    else
+    } else {
         sl_answer_finish(&f->answer);
+    }
     end(f);
 }
 

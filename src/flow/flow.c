@@ -39,9 +39,15 @@ void sl_flow_log_retired(struct sl_flow *flow, const struct sl_call *call) {
            SL_FMT(call->model), SL_FMT(call->served_model));
 }
 
-static void on_queue_deadline(void *ctx) {
+/* The turn that follows looks at what is due. */
+static void on_deadline(void *ctx) {
     struct sl_flow *flow = ctx;
-    sl_loop_again(flow->loop);
+    sl_loop_want(flow->loop, SL_TURN_FLOW);
+}
+
+static void wake_at(struct sl_flow *flow, struct sl_timer *timer, uint64_t at) {
+    if (sl_timer_set(flow->loop, timer, at) != SL_OK)
+        sl_loop_again(flow->loop); /* no timer to be had: look again at once */
 }
 
 static bool step_flights(struct sl_flow *flow) {
@@ -73,24 +79,30 @@ static void admit(struct sl_flow *flow) {
     uint64_t deadline = sl_sched_next_deadline(&flow->sched);
     if (deadline == SL_NEVER)
         sl_timer_clear(flow->loop, &flow->queue_timer);
-    else if (sl_timer_set(flow->loop, &flow->queue_timer, deadline) != SL_OK)
-        sl_loop_again(flow->loop); /* no timer to be had: look again at once */
+    else
+        wake_at(flow, &flow->queue_timer, deadline);
 }
 
 static void resume_bodies(struct sl_flow *flow) {
     SL_LIST_EACH(&flow->paused, node, next)
     sl_exchange_resume_body(SL_CONTAINER(node, struct sl_exchange, paused_link));
+    struct sl_list *first = sl_list_first(&flow->paused);
+    if (!first)
+        sl_timer_clear(flow->loop, &flow->paused_timer);
+    else
+        wake_at(flow, &flow->paused_timer,
+                SL_CONTAINER(first, struct sl_exchange, paused_link)->paused_until);
 }
 
 static void run_turn(void *ctx) {
     struct sl_flow *flow = ctx;
+    resume_bodies(flow);
     bool more = true;
     while (more) {
         more = step_flights(flow);
         more |= step_exchanges(flow);
         admit(flow);
     }
-    resume_bodies(flow);
 }
 
 static void reap(void *ctx) {
@@ -132,7 +144,8 @@ struct sl_flow *sl_flow_new(struct sl_loop *loop, const struct sl_flow_settings 
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
         sl_list_init(lists[i]);
     sl_buf_init(&flow->retired_seen, RETIRED_SEEN_MAX);
-    sl_timer_init(&flow->queue_timer, on_queue_deadline, flow);
+    sl_timer_init(&flow->queue_timer, on_deadline, flow);
+    sl_timer_init(&flow->paused_timer, on_deadline, flow);
     sl_loop_hook(loop, SL_TURN_FLOW, &flow->turn, run_turn, flow);
     sl_loop_hook(loop, SL_TURN_REAP, &flow->reap, reap, flow);
     return flow;
@@ -185,6 +198,7 @@ void sl_flow_free(struct sl_flow *flow) {
     reap(flow);
     retire_target(flow);
     sl_timer_clear(flow->loop, &flow->queue_timer);
+    sl_timer_clear(flow->loop, &flow->paused_timer);
     sl_loop_unhook(&flow->turn);
     sl_loop_unhook(&flow->reap);
     sl_table_done(&flow->rejoin);

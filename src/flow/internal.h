@@ -40,7 +40,8 @@ struct sl_flow {
     struct sl_list flights, ready_flights, dead_flights;
     struct sl_list paused; /* exchanges whose body waits for memory, in order */
     struct sl_turn_hook turn, reap;
-    struct sl_timer queue_timer; /* the first deadline in the queue */
+    struct sl_timer queue_timer;  /* the first deadline in the queue */
+    struct sl_timer paused_timer; /* of the first paused body */
     struct sl_buf retired_seen;
     bool draining;
 };
@@ -71,6 +72,7 @@ struct sl_flight {
     struct sl_list link, ready_link;
     struct sl_arena arena;
     struct sl_call call;
+    struct sl_budget body_budget; /* of the call's body */
     struct sl_answer answer;
     struct sl_ticket ticket;
     struct sl_target_ref *target; /* while it holds one */
@@ -128,6 +130,7 @@ struct sl_exchange {
     char id[SL_UUID_SIZE];
     int status; /* as sent; 0: none yet */
     uint64_t started, first_byte;
+    uint64_t paused_until; /* a body that has no memory by then is refused */
     uint64_t received, sent;
     /* Taken from the flight for the log, which outlives it. */
     struct sl_usage usage;
@@ -141,7 +144,7 @@ void sl_flow_log_retired(struct sl_flow *flow, const struct sl_call *call);
 
 /* flight.c */
 SL_NODISCARD struct sl_flight *sl_flight_new(struct sl_flow *flow, const struct sl_dialect *dialect,
-                                             struct sl_budget *budget);
+                                             struct sl_budget *lender);
 /* The call is decoded. Returns the flight to read: this one, queued, or an equal one that is under
  * way, in which case this one is dead. */
 struct sl_flight *sl_flight_submit(struct sl_flight *flight);
@@ -155,6 +158,7 @@ struct sl_flight *sl_flight_of_ticket(struct sl_ticket *ticket);
 
 /* exchange.c */
 void sl_exchange_step(struct sl_exchange *x);
+/* Lets a paused body go on if there is memory for it now, refuses it if it waited too long. */
 void sl_exchange_resume_body(struct sl_exchange *x);
 void sl_exchange_free(struct sl_exchange *x);
 

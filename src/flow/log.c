@@ -10,6 +10,21 @@ static struct sl_slice short_text(struct sl_slice s) {
     return s.len ? sl_slice_head(s, TEXT_MAX) : (struct sl_slice){NULL, 0};
 }
 
+/* A method is a token of the client's choice: only those with a meaning are worth a log's space. */
+static struct sl_slice known_method(struct sl_slice method) {
+    static const struct sl_slice known[] = {SL_LIT("GET"),    SL_LIT("HEAD"),  SL_LIT("POST"),
+                                            SL_LIT("PUT"),    SL_LIT("PATCH"), SL_LIT("DELETE"),
+                                            SL_LIT("OPTIONS")};
+    for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+        if (sl_slice_eq(method, known[i]))
+            return known[i];
+    return method.len ? SL_LIT("other") : method;
+}
+
+static struct sl_slice version_name(int version) {
+    return version == 20 ? SL_LIT("2") : version == 10 ? SL_LIT("1.0") : SL_LIT("1.1");
+}
+
 static const char *outcome(enum sl_close_reason reason) {
     static const char *const names[] = {
         [SL_CLOSE_DONE] = "done",         [SL_CLOSE_CLIENT] = "client left",
@@ -34,8 +49,8 @@ void sl_exchange_log(const struct sl_exchange *x, enum sl_close_reason reason) {
     const struct sl_log_field fields[] = {
         SL_LOG_TEXT_FIELD("id", sl_slice_str(x->id)),
         SL_LOG_TEXT_FIELD("client", sl_slice_str(sl_stream_conn(x->stream)->peer)),
-        SL_LOG_NUMBER_FIELD("http", x->request->version),
-        SL_LOG_TEXT_FIELD("method", short_text(x->request->method)),
+        SL_LOG_TEXT_FIELD("http", version_name(x->request->version)),
+        SL_LOG_TEXT_FIELD("method", short_text(known_method(x->request->method))),
         SL_LOG_TEXT_FIELD("operation", short_text(operation)),
         SL_LOG_TEXT_FIELD("model", f ? short_text(f->call.model) : nothing),
         SL_LOG_TEXT_FIELD("served_by", f ? short_text(f->call.served_model) : nothing),

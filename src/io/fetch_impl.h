@@ -59,6 +59,10 @@ enum sl_fetch_state {
     SL_FETCH_STATES
 };
 
+/* What one fetch may hand up in one turn, but for curl's last read: at 10 ns a byte, half a
+ * millisecond. */
+#define SL_FETCH_TURN_BYTES 32768
+
 struct sl_fetch_client {
     struct sl_loop *loop;
     CURLM *multi;
@@ -109,6 +113,8 @@ struct sl_fetch {
     enum sl_fetch_phase phase; /* SEND until the head is there */
     bool opened;               /* a connection was made for it */
     bool retried;              /* curl wanted to send it again, which is refused */
+    uint64_t turn;             /* when it last had bytes */
+    size_t turn_bytes;         /* how many in that turn */
     bool paused;               /* as the caller wishes */
     bool held;                 /* curl was told to pause */
     uint64_t started_at, active_at;

@@ -128,11 +128,27 @@ size_t sl_fetch_on_header(char *ptr, size_t size, size_t count, void *ctx) {
     return verdict(f, line.len);
 }
 
+/* curl reads on while there is something to read, up to 1.6 MB in one go. A fetch that had its
+ * share of a turn rests until the next one, so that a fast upstream never holds the loop. */
+static bool had_its_share(struct sl_fetch *f, size_t size) {
+    struct sl_loop *loop = f->client->loop;
+    if (f->turn != loop->turns)
+        f->turn_bytes = 0;
+    f->turn = loop->turns;
+    if (f->turn_bytes >= SL_FETCH_TURN_BYTES) {
+        sl_list_push_back(&f->client->resumes, &f->resume_link);
+        sl_loop_want(loop, SL_TURN_TRANSFERS);
+        return true;
+    }
+    f->turn_bytes += size;
+    return false;
+}
+
 size_t sl_fetch_on_body(char *ptr, size_t size, size_t count, void *ctx) {
     struct sl_fetch *f = ctx;
     if (f->state == SL_FETCH_DROPPED)
         return CURL_WRITEFUNC_ERROR;
-    if (f->paused) {
+    if (f->paused || had_its_share(f, size * count)) {
         f->held = true;
         return CURL_WRITEFUNC_PAUSE;
     }

@@ -1,5 +1,7 @@
 #include "sim/faults.h"
 
+#include "sluice/sim/sim.h"
+
 #define UNEXPECTED                                                                                 \
     "The system encountered an unexpected error during processing. Try your request again."
 #define UNABLE "Bedrock is unable to process your request."
@@ -94,6 +96,11 @@ int sl_sim_faults_init(struct sl_sim_faults *faults, struct sl_slice spec) {
         faults->rules[faults->count++].every = every;
     }
     return 0;
+}
+
+bool sl_sim_knows_faults(const char *faults) {
+    struct sl_sim_faults scratch;
+    return sl_sim_faults_init(&scratch, sl_slice_str(faults)) == SL_OK;
 }
 
 struct sl_sim_fault sl_sim_faults_next(struct sl_sim_faults *faults) {

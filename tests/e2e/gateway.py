@@ -1,4 +1,4 @@
-"""The real program under test: starts it, reads its stderr as it comes, stops it and judges its end.
+"""The real program under test: starts it, reads its stderr as it comes, stops it, judges its end.
 
 Nothing here sleeps: what must have happened is waited for by its log line, its exit or its page,
 each with a deadline.

@@ -308,7 +308,8 @@ def test_throttle(simulated: Sluice) -> None:
 
 def test_validation_error(runtime) -> None:
     with pytest.raises(runtime.exceptions.ValidationException) as caught:
-        runtime.converse(modelId=LLAMA, messages=[{"role": "assistant", "content": [{"text": "x"}]}])
+        messages = [{"role": "assistant", "content": [{"text": "x"}]}]
+        runtime.converse(modelId=LLAMA, messages=messages)
     assert "must start with a user message" in caught.value.response["Error"]["Message"]
 
 

@@ -58,7 +58,9 @@ def test_foreign_host(simulated: Sluice, host: str) -> None:
     assert "hosts" in message(got)
 
 
-@pytest.mark.parametrize("host", ["127.0.0.1", "localhost:1234", "LOCALHOST", "[::1]:80", "10.1.2.3"])
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "localhost:1234", "LOCALHOST", "[::1]:80", "10.1.2.3"]
+)
 def test_own_host(simulated: Sluice, host: str) -> None:
     assert ask(simulated, "POST", TARGET, [(b"Host", host.encode())], BODY).status == 200
 

@@ -3,7 +3,7 @@
 import json
 import resource
 import socket
-import subprocess
+import struct
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -343,13 +343,48 @@ def test_more_connections_than_allowed(gateway: Start) -> None:
         client.close()
 
 
-def test_fast_resets_http2(gateway: Start) -> None:
-    """Rapid reset, with curl's many aborted streams at once: the others are served."""
-    settings = {"simulator.latency": "10s", "limits.streams": 100}
-    sluice = gateway(simulator=True, settings=settings)
-    argv = ["curl", "-sS", "--http2-prior-knowledge", "-Z", "--parallel-max", "100"]
-    argv += ["-m", "0.3", "-o", "/dev/null", "-d", "{}"]
-    argv += [f"{sluice.url}/model/{samples.LLAMA}/converse?[1-300]"]
-    subprocess.run(argv, capture_output=True, timeout=PATIENCE)
+# --- HTTP/2 rapid reset (CVE-2023-44487)
+
+
+def frame2(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
+    """A frame of HTTP/2 (RFC 9113, 4.1)."""
+    return struct.pack("!I", len(payload))[1:] + struct.pack("!BBI", kind, flags, stream) + payload
+
+
+HEADERS, RST_STREAM, SETTINGS, GOAWAY = 1, 3, 4, 7
+END_STREAM_AND_HEADERS = 5
+CANCEL, ENHANCE_YOUR_CALM = 8, 11
+
+
+def post2(path: str) -> bytes:
+    """A header block: POST, http, that path, localhost; nothing indexed but names."""
+    texts = [b"\x04" + bytes([len(path)]) + path.encode(), b"\x01\x09localhost"]
+    return b"\x83\x86" + b"".join(texts)
+
+
+def test_rapid_reset(upstream: Upstream, gateway: Start) -> None:
+    """Thousands of streams begun and reset: the connection ends, others do not notice."""
+    upstream.answer = [Gate()]
+    sluice = gateway(upstream=upstream.url, settings={"limits.resets_burst": 100})
+    block = post2("/model/m/converse")
+    attack = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame2(SETTINGS, 0, 0, b"")
+    for stream in range(1, 4000, 2):
+        attack += frame2(HEADERS, END_STREAM_AND_HEADERS, stream, block)
+        attack += frame2(RST_STREAM, 0, stream, struct.pack("!I", CANCEL))
+    with connect(sluice) as client:
+        with suppress(ConnectionError):
+            client.send(attack)
+        answer = b""
+        with suppress(ConnectionError):
+            while data := client.socket.recv(65536):
+                answer += data
+    frames = []
+    while len(answer) >= 9:
+        size = int.from_bytes(answer[:3], "big")
+        frames.append((answer[3], answer[9 : 9 + size]))
+        answer = answer[9 + size :]
+    goaway = next(payload for kind, payload in frames if kind == GOAWAY)
+    assert int.from_bytes(goaway[4:8], "big") == ENHANCE_YOUR_CALM
     assert is_alive(sluice)
     wait_until(lambda: sluice.metrics()["sluice_exchanges"] == 0, "all of them are gone")
+    assert len(upstream.requests) < 1000

@@ -17,7 +17,7 @@ from botocore.credentials import Credentials
 import wire
 from wire import Headers
 
-DEADLINE = 60.0
+DEADLINE = 20.0
 
 
 @dataclass

@@ -125,7 +125,7 @@ class Client:
         del self._data[:count]
         return taken
 
-    def _until(self, mark: bytes) -> bytes | None:
+    def read_until(self, mark: bytes) -> bytes | None:
         while (at := self._data.find(mark)) < 0:
             if not self._more():
                 return None
@@ -136,7 +136,7 @@ class Client:
     def read_head(self) -> Response:
         """The head of the next final response; informational ones are passed over."""
         while True:
-            head = self._until(b"\r\n\r\n")
+            head = self.read_until(b"\r\n\r\n")
             assert head is not None, f"no response: {bytes(self._data)!r}"
             first, headers = parse_head(head)
             status = int(first.split(b" ")[1])
@@ -161,10 +161,10 @@ class Client:
 
     def _read_chunks(self, response: Response) -> Iterator[bytes]:
         response.whole = False
-        while (size := self._until(b"\r\n")) is not None:
+        while (size := self.read_until(b"\r\n")) is not None:
             length = int(size.partition(b";")[0], 16)
             if length == 0:
-                while (line := self._until(b"\r\n")) is not None:
+                while (line := self.read_until(b"\r\n")) is not None:
                     if not line:
                         response.whole = True
                         return

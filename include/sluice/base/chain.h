@@ -64,10 +64,6 @@ void sl_chain_advance(const struct sl_chain *chain, struct sl_chain_cursor *curs
 void sl_chain_drop(struct sl_chain *chain, uint64_t offset);
 /* Cuts the end off, so that `end` is offset, which must be between begin and end. */
 void sl_chain_truncate(struct sl_chain *chain, uint64_t offset);
-/* Moves all bytes of `from` behind those of `to`, which must use the same budget; no copy. */
-void sl_chain_move(struct sl_chain *to, struct sl_chain *from);
-/* Charges what the chain holds to another budget. False (nothing changed) if it does not fit. */
-bool sl_chain_rebudget(struct sl_chain *chain, struct sl_budget *budget);
 /*
  * The whole content as one slice: where it is one chunk, that chunk; else a copy in a single
  * chunk replaces the list (costs budget and time: for small documents). SL_E_LIMIT above max.

@@ -15,7 +15,8 @@
 #include "sluice/wire/sigv4.h"
 
 struct sl_dialect_settings {
-    bool map_retired; /* withdrawn models are served by their successor */
+    bool map_retired; /* withdrawn models are served by their successor; else refused as by Bedrock
+                       */
     /* Successors from the configuration come first; the built-in table follows. NULL: none. */
     struct sl_slice (*successor)(void *ctx, struct sl_slice model);
     void *successor_ctx;

@@ -36,6 +36,7 @@ struct sl_flow_settings {
     struct sl_sched_settings sched;
     struct sl_dialect_settings dialect;
     size_t memory_max;          /* bytes of all bodies and answers */
+    uint64_t body_wait_ns;      /* how long a body may wait for memory before it is refused */
     uint64_t linger_ns;         /* how long a dispatched flight waits for its client to come back */
     const struct sl_gate *gate; /* NULL: auth is none, every client is known */
     bool guard_hosts; /* refuse a Host that a web page could have chosen, and foreign Origins */

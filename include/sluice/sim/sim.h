@@ -36,6 +36,9 @@ struct sl_sim_settings {
 #define SL_SIM_SECRET        "simulated/secret/key/that/opens/nothing"
 #define SL_SIM_BEARER        "simulated-api-key"
 
+/* Whether settings.faults could be read; NULL is fine. */
+bool sl_sim_knows_faults(const char *faults);
+
 struct sl_sim;
 /*
  * settings' strings must outlive it. Listens on host:port through a front of its own. On failure

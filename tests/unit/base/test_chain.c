@@ -127,13 +127,41 @@ static void counts_a_child_against_its_parent(void **state) {
     assert_int_equal(part.used, SL_CHUNK_LARGE);
     assert_int_equal(all.used, SL_CHUNK_LARGE);
     assert_int_equal(sl_chain_add(&chain, sl_slice_of(model, SL_CHUNK_LARGE)), SL_E_NOMEM);
-    assert_true(sl_chain_rebudget(&chain, &all));
-    assert_int_equal(part.used, 0);
-    assert_int_equal(all.used, SL_CHUNK_LARGE);
-    assert_int_equal(sl_chain_add(&chain, sl_slice_of(model, SL_CHUNK_LARGE)), SL_OK);
     sl_chain_done(&chain);
     assert_int_equal(all.used, 0);
     sl_chunk_pool_done();
+}
+
+static void a_prepaid_budget_keeps_its_promise(void **state) {
+    (void)state;
+    struct sl_budget all, part, body, other;
+    sl_budget_init(&all, 1000, NULL);
+    sl_budget_init(&part, 300, &all);
+    sl_budget_init(&body, SIZE_MAX, &part);
+    sl_budget_init(&other, SIZE_MAX, &all);
+    assert_false(sl_budget_prepay(&body, 301));
+    assert_int_equal(all.used, 0);
+    assert_true(sl_budget_prepay(&body, 200));
+    assert_int_equal(part.used, 200);
+    assert_int_equal(all.used, 200);
+    assert_true(sl_budget_take(&other, 800));
+    assert_true(sl_budget_take(&body, 200)); /* paid for before */
+    assert_int_equal(all.used, 1000);
+    assert_false(sl_budget_take(&body, 1));
+    sl_budget_give(&other, 800);
+    assert_true(sl_budget_take(&body, 50));
+    assert_int_equal(part.used, 250);
+    assert_true(sl_budget_move(&body, &all)); /* no longer a stranger's */
+    assert_int_equal(part.used, 0);
+    assert_int_equal(all.used, 250);
+    sl_budget_give(&body, 250);
+    assert_int_equal(all.used, 200);
+    assert_true(sl_budget_prepay(&body, 0));
+    assert_int_equal(all.used, 0);
+    assert_true(sl_budget_take(&part, 300) && sl_budget_take(&body, 600));
+    assert_false(sl_budget_move(&body, &part));
+    assert_int_equal(all.used, 900);
+    assert_int_equal(part.used, 300);
 }
 
 static void flattens_into_one_slice(void **state) {
@@ -161,6 +189,7 @@ int main(void) {
         cmocka_unit_test(fails_whole_when_the_budget_is_used_up),
         cmocka_unit_test(fails_whole_when_memory_is_out),
         cmocka_unit_test(counts_a_child_against_its_parent),
+        cmocka_unit_test(a_prepaid_budget_keeps_its_promise),
         cmocka_unit_test(flattens_into_one_slice),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
