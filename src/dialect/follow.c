@@ -19,12 +19,14 @@ static void begin_document(struct sl_follow *f) {
 }
 
 static enum sl_framing framing_of(int status, const struct sl_headers *headers) {
+    /* Without its parameters; names of media types have no case (RFC 9110 8.3.1). */
     struct sl_slice type = sl_headers_get(headers, SL_LIT("content-type"));
+    type = sl_slice_trim(sl_slice_head(type, sl_slice_find(type, ';')));
     if (status != 200)
         return SL_FRAMING_WHOLE;
-    if (sl_slice_starts(type, SL_LIT("application/vnd.amazon.eventstream")))
+    if (sl_slice_ieq(type, SL_LIT("application/vnd.amazon.eventstream")))
         return SL_FRAMING_EVENTSTREAM;
-    if (sl_slice_starts(type, SL_LIT("text/event-stream")))
+    if (sl_slice_ieq(type, SL_LIT("text/event-stream")))
         return SL_FRAMING_SSE;
     return SL_FRAMING_WHOLE;
 }
@@ -80,16 +82,18 @@ static void look_into_frame(struct sl_follow *f) {
         return;
     }
     struct sl_slice kind = sl_eventstream_string(message.headers, SL_LIT(":message-type"));
-    if (sl_slice_eq(kind, SL_LIT("event"))) {
-        f->begun = true;
+    bool error = sl_slice_eq(kind, SL_LIT("error"));
+    if (!error && !sl_slice_eq(kind, SL_LIT("exception"))) {
+        f->begun = true; /* as SDKs do: what is no failure is content, known to us or not */
         look_into_event(f, &message);
         return;
     }
-    struct sl_slice name = sl_eventstream_string(message.headers, SL_LIT(":exception-type"));
+    struct sl_slice name = sl_eventstream_string(message.headers, error ? SL_LIT(":error-code")
+                                                                        : SL_LIT(":exception-type"));
     if (f->failure == SL_FAILURE_NONE)
         f->failure = sl_failure_named(name);
     if (f->failure == SL_FAILURE_NONE)
-        f->failure = SL_FAILURE_INTERNAL; /* an :error-code frame, or a name not modelled */
+        f->failure = SL_FAILURE_STREAM_ERROR; /* a name not modelled: not one to try again for */
     f->ended = true;
 }
 
@@ -130,10 +134,10 @@ static void note_event_ends(struct sl_follow *f, struct sl_slice bytes) {
             f->line_empty = false;
             continue;
         }
-        if (f->line_empty || (second_of_crlf && f->whole == f->seen + i))
+        /* CRLF is one line end: its second half belongs to the event that its first one ended. */
+        if (second_of_crlf ? f->whole == f->seen + i : f->line_empty)
             f->whole = f->seen + i + 1;
-        if (!second_of_crlf)
-            f->line_empty = true;
+        f->line_empty = true;
     }
 }
 

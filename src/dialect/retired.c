@@ -85,7 +85,8 @@ static void hash_again(struct sl_decode *d) {
     }
 }
 
-/* Gives the prompt the successor's template. A prompt that cannot be read goes as it is. */
+/* Gives the prompt the successor's template. A prompt that cannot be read, or that grows without
+ * measure, goes as it is. */
 static int replace_prompt(struct sl_decode *d, const struct sl_json_fact *prompt, bool llama4) {
     struct sl_slice whole;
     int err = sl_chain_flatten(&d->call->body, BODY_MAX, &whole);
@@ -111,7 +112,7 @@ static int replace_prompt(struct sl_decode *d, const struct sl_json_fact *prompt
     sl_buf_done(&old);
     sl_buf_done(&text);
     sl_buf_done(&json);
-    return err;
+    return err == SL_E_NOMEM ? err : SL_OK;
 }
 
 int sl_retired_replace(struct sl_decode *d, const struct sl_json_fact *prompt) {

@@ -56,15 +56,16 @@ static int fill_local(struct sl_exchange *x, const struct sl_response_head *head
     return SL_OK;
 }
 
-/* Without memory even for an error's text, the client's connection is broken. */
+/* Without memory even for an error's text, the client's connection is broken, and the exchange
+ * stays as it is until it is closed. */
 static void answer_locally(struct sl_exchange *x, const struct sl_response_head *head,
                            struct sl_slice body) {
-    leave_flight(x);
-    sl_decode_done(&x->decode);
     if (fill_local(x, head, body) != SL_OK) {
         sl_stream_abort(x->stream);
         return;
     }
+    leave_flight(x);
+    sl_decode_done(&x->decode);
     x->has_local = true;
     bool attached = sl_reader_attach(&x->reader, &x->local);
     assert(attached);

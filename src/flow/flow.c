@@ -96,13 +96,20 @@ static void resume_bodies(struct sl_flow *flow) {
 
 static void run_turn(void *ctx) {
     struct sl_flow *flow = ctx;
-    resume_bodies(flow);
     bool more = true;
     while (more) {
         more = step_flights(flow);
         more |= step_exchanges(flow);
         admit(flow);
     }
+    resume_bodies(flow);
+    flow->memory_seen = flow->memory.used;
+}
+
+/* What the end of a turn gave back may be what others wait for. */
+static bool freed_for_others(const struct sl_flow *flow) {
+    bool memory = flow->memory.used < flow->memory_seen && !sl_list_empty(&flow->paused);
+    return memory || sl_sched_can_start(&flow->sched);
 }
 
 static void reap(void *ctx) {
@@ -115,6 +122,8 @@ static void reap(void *ctx) {
     while ((node = sl_list_first(&flow->dead_flights)) != NULL)
         sl_flight_free(SL_CONTAINER(node, struct sl_flight, link));
     sl_chunk_pool_trim(8);
+    if (freed_for_others(flow))
+        sl_loop_want(flow->loop, SL_TURN_FLOW);
 }
 
 static void apply_settings(struct sl_flow *flow, const struct sl_flow_settings *settings) {

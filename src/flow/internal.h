@@ -39,6 +39,7 @@ struct sl_flow {
     struct sl_list exchanges, ready_exchanges, dead_exchanges;
     struct sl_list flights, ready_flights, dead_flights;
     struct sl_list paused; /* exchanges whose body waits for memory, in order */
+    size_t memory_seen;    /* what was used when they were last looked at */
     struct sl_turn_hook turn, reap;
     struct sl_timer queue_timer;  /* the first deadline in the queue */
     struct sl_timer paused_timer; /* of the first paused body */

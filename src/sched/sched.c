@@ -22,7 +22,9 @@ void sl_ticket_init(struct sl_ticket *ticket) {
 int sl_sched_submit(struct sl_sched *sched, struct sl_ticket *ticket, uint64_t bytes,
                     uint64_t now) {
     assert(ticket->state == SL_TICKET_IDLE);
+    /* More may wait than is allowed: the limits can have been lowered meanwhile. */
     if (sched->waiting_count >= sched->settings.max_requests ||
+        sched->waiting_bytes > sched->settings.max_bytes ||
         sched->settings.max_bytes - sched->waiting_bytes < bytes)
         return SL_E_LIMIT;
     ticket->state = SL_TICKET_WAITING;
@@ -46,10 +48,14 @@ static void leave_queue(struct sl_sched *sched, struct sl_ticket *ticket) {
     sched->waiting_bytes -= ticket->bytes;
 }
 
+bool sl_sched_can_start(const struct sl_sched *sched) {
+    return sched->waiting_count > 0 && sched->in_flight < sched->settings.max_in_flight;
+}
+
 struct sl_ticket *sl_sched_next(struct sl_sched *sched) {
-    struct sl_ticket *ticket = first_waiting(sched);
-    if (!ticket || sched->in_flight >= sched->settings.max_in_flight)
+    if (!sl_sched_can_start(sched))
         return NULL;
+    struct sl_ticket *ticket = first_waiting(sched);
     leave_queue(sched, ticket);
     ticket->state = SL_TICKET_GRANTED;
     sched->in_flight++;

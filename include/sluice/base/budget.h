@@ -36,15 +36,20 @@ static inline bool sl_budget_fits(const struct sl_budget *b, size_t n) {
     return true;
 }
 
-/* All or nothing: false takes nothing from any level. */
-static inline bool sl_budget_take(struct sl_budget *b, size_t n) {
-    if (!sl_budget_fits(b, n))
-        return false;
+/* Counts what is held whether it fits or not. */
+static inline void sl_budget_charge(struct sl_budget *b, size_t n) {
     for (; b; b = b->parent) {
         size_t before = sl_budget_charged(b, b->used);
         b->used += n;
         n = sl_budget_charged(b, b->used) - before;
     }
+}
+
+/* All or nothing: false takes nothing from any level. */
+static inline bool sl_budget_take(struct sl_budget *b, size_t n) {
+    if (!sl_budget_fits(b, n))
+        return false;
+    sl_budget_charge(b, n);
     return true;
 }
 
@@ -78,7 +83,7 @@ static inline bool sl_budget_move(struct sl_budget *b, struct sl_budget *parent)
     if (fits)
         b->parent = parent;
     else
-        fits = sl_budget_take(b->parent, charged) && false;
+        sl_budget_charge(b->parent, charged); /* even if its maximum has been lowered since */
     return fits;
 }
 

@@ -45,6 +45,8 @@ SL_NODISCARD int sl_sched_submit(struct sl_sched *sched, struct sl_ticket *ticke
                                  uint64_t now);
 /* The next ticket that may start now, granted; NULL when none may. */
 struct sl_ticket *sl_sched_next(struct sl_sched *sched);
+/* Whether _next would grant one. */
+bool sl_sched_can_start(const struct sl_sched *sched);
 /* A waiting ticket whose time is up, taken out of the queue; NULL when there is none. */
 struct sl_ticket *sl_sched_expired(struct sl_sched *sched, uint64_t now);
 /* When the next ticket expires; SL_NEVER with an empty queue. */
