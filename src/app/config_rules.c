@@ -92,7 +92,8 @@ static int rule_endpoint(struct sl_config_loader *l) {
 static int rule_memory(struct sl_config_loader *l) {
     const struct sl_config *c = l->config;
     char body[SL_CONFIG_AMOUNT];
-    if (c->limits.body_bytes <= c->memory_max)
+    /* An eighth is kept for answers. */
+    if (c->limits.body_bytes <= c->memory_max - c->memory_max / 8)
         return 0;
     sl_config_amount(SL_CONFIG_SIZE, c->limits.body_bytes, body);
     return broken(l, "memory.max", "holds no body of limits.body_bytes (%s)", body);

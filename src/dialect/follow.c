@@ -88,8 +88,8 @@ static void look_into_frame(struct sl_follow *f) {
         look_into_event(f, &message);
         return;
     }
-    struct sl_slice name = sl_eventstream_string(message.headers, error ? SL_LIT(":error-code")
-                                                                        : SL_LIT(":exception-type"));
+    struct sl_slice name = sl_eventstream_string(
+        message.headers, error ? SL_LIT(":error-code") : SL_LIT(":exception-type"));
     if (f->failure == SL_FAILURE_NONE)
         f->failure = sl_failure_named(name);
     if (f->failure == SL_FAILURE_NONE)

@@ -231,7 +231,7 @@ static void begin_call(struct sl_exchange *x) {
         return;
     }
     x->stranger = known == SL_E_AGAIN;
-    x->flight = sl_flight_new(flow, x->dialect, x->stranger ? &flow->strangers : &flow->memory);
+    x->flight = sl_flight_new(flow, x->dialect, x->stranger ? &flow->strangers : &flow->bodies);
     if (!x->flight) {
         sl_stream_abort(x->stream);
         return;
@@ -355,7 +355,7 @@ static bool verify_at_body(struct sl_exchange *x) {
         return false;
     }
     x->stranger = false;
-    if (sl_budget_move(&x->flight->body_budget, &x->flow->memory))
+    if (sl_budget_move(&x->flight->body_budget, &x->flow->bodies))
         return true;
     refuse(x, SL_FAILURE_UNAVAILABLE, 0, MEMORY_IN_USE, 1000);
     return false;

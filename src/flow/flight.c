@@ -129,16 +129,40 @@ struct sl_flight *sl_flight_of_ticket(struct sl_ticket *ticket) {
     return SL_CONTAINER(ticket, struct sl_flight, ticket);
 }
 
-/* What makes two requests the same try: the id an SDK keeps over its retries, and all that is sent.
- */
+/* Headers that change what is answered; others (dates, traces, counts of tries) differ from try to
+ * try. */
+static bool shapes_answer(struct sl_slice name) {
+    static const struct sl_slice prefixes[] = {SL_LIT("x-amzn-bedrock-"), SL_LIT("anthropic-"),
+                                               SL_LIT("openai-"), SL_LIT("accept"),
+                                               SL_LIT("content-type")};
+    for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
+        if (sl_slice_ieq(sl_slice_head(name, prefixes[i].len), prefixes[i]))
+            return true;
+    return false;
+}
+
+static void add_line(struct sl_sha256 *h, struct sl_slice text) {
+    sl_sha256_update(h, text);
+    sl_sha256_update(h, SL_LIT("\n"));
+}
+
+/* What makes two requests the same try: the id an SDK keeps over its retries, and all that is asked
+ * with it. */
 static void make_rejoin_digest(struct sl_flight *f) {
     struct sl_sha256 h;
-    const struct sl_slice parts[] = {f->call.rejoin_key, f->call.method, f->call.target};
+    const struct sl_headers *headers = &f->call.headers;
+    const char plane = (char)f->call.plane;
     sl_sha256_init(&h);
-    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++) {
-        sl_sha256_update(&h, parts[i]);
-        sl_sha256_update(&h, SL_LIT("\n"));
-    }
+    sl_sha256_update(&h, sl_slice_of(&plane, 1));
+    add_line(&h, f->call.rejoin_key);
+    add_line(&h, f->call.method);
+    add_line(&h, f->call.target);
+    for (size_t i = 0; i < headers->count; i++)
+        if (shapes_answer(headers->items[i].name)) {
+            add_line(&h, headers->items[i].name);
+            add_line(&h, headers->items[i].value);
+        }
+    add_line(&h, SL_EMPTY);
     sl_sha256_update(&h, sl_slice_of(f->call.body_sha256, sizeof(f->call.body_sha256)));
     sl_sha256_final(&h, f->rejoin_digest);
 }

@@ -129,6 +129,9 @@ static void reap(void *ctx) {
 static void apply_settings(struct sl_flow *flow, const struct sl_flow_settings *settings) {
     flow->settings = *settings;
     flow->memory.max = settings->memory_max;
+    /* Bodies leave room for answers: what has been paid for must not fail for memory that those
+     * who still wait hold. */
+    flow->bodies.max = settings->memory_max - settings->memory_max / 8;
     flow->strangers.max = settings->memory_max / 10;
 }
 
@@ -144,7 +147,8 @@ struct sl_flow *sl_flow_new(struct sl_loop *loop, const struct sl_flow_settings 
     flow->loop = loop;
     flow->metrics = metrics;
     sl_budget_init(&flow->memory, 0, NULL);
-    sl_budget_init(&flow->strangers, 0, &flow->memory);
+    sl_budget_init(&flow->bodies, 0, &flow->memory);
+    sl_budget_init(&flow->strangers, 0, &flow->bodies);
     apply_settings(flow, settings);
     sl_sched_init(&flow->sched, &settings->sched);
     struct sl_list *const lists[] = {

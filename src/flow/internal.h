@@ -32,7 +32,7 @@ struct sl_flow {
     struct sl_loop *loop;
     struct sl_flow_settings settings;
     struct sl_metrics *metrics;
-    struct sl_budget memory, strangers;
+    struct sl_budget memory, bodies, strangers; /* each a part of the one before */
     struct sl_sched sched;
     struct sl_target_ref *target;
     struct sl_table rejoin; /* flights by sl_flight_key */

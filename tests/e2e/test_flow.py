@@ -179,6 +179,25 @@ def test_a_leaver_leaves_the_others_alone(upstream: Upstream, gateway: Start) ->
     assert len(upstream.requests) == 1
 
 
+def test_another_guardrail_is_another_request(upstream: Upstream, gateway: Start) -> None:
+    """An id of the client's own choice says nothing of the headers that shape the answer."""
+    gate = Gate()
+    upstream.answer = [gate, *reply(200, ANSWER)]
+    sluice = gateway(upstream=upstream.url)
+    target = f"/model/{LLAMA}/invoke"
+    with connect(sluice) as first, connect(sluice) as second:
+        for client, guardrail in ((first, b"strict"), (second, b"lax")):
+            headers = [
+                (b"Host", b"localhost"),
+                (b"Idempotency-Key", b"always-the-same"),
+                (b"X-Amzn-Bedrock-GuardrailIdentifier", guardrail),
+            ]
+            client.send(wire.request("POST", target, headers, BODY))
+        upstream.wait_requests(2)
+        gate.open()
+        assert first.read().status == second.read().status == 200
+
+
 # --- streams: how they begin
 
 

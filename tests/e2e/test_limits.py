@@ -214,7 +214,7 @@ def test_no_memory_for_one_request(upstream: Upstream, gateway: Start) -> None:
     sluice = gateway(upstream=upstream.url, settings=settings)
     held = [connect(sluice) for _ in range(2)]
     for client in held:
-        client.send(wire.request("POST", INVOKE, [(b"Host", b"localhost")], b"x" * 16_000_000))
+        client.send(wire.request("POST", INVOKE, [(b"Host", b"localhost")], b"x" * 14_000_000))
     upstream.wait_requests(2)
     with wire.Client(sluice.host, sluice.port, 10) as client:
         got = client.ask("POST", INVOKE, [], b"y" * 3_000_000)
@@ -226,6 +226,46 @@ def test_no_memory_for_one_request(upstream: Upstream, gateway: Start) -> None:
         client.close()
     with connect(sluice) as client:
         assert client.ask("POST", INVOKE, [], b"y" * 3_000_000).status == 200
+
+
+def test_freed_memory_is_used_at_once(upstream: Upstream, gateway: Start) -> None:
+    """A body that waits for memory goes on when a call that held it is gone, not some time later."""
+    gate = Gate()
+    upstream.answer = lambda r: [gate, *reply()] if r.body[:1] == b"x" else reply()
+    sluice = gateway(
+        upstream=upstream.url, settings={"memory.max": "32MiB", "limits.body_time": "1m"}
+    )
+    with connect(sluice) as waiting:
+        with connect(sluice) as held:
+            held.send(wire.request("POST", INVOKE, [(b"Host", b"localhost")], b"x" * 20_000_000))
+            assert gate.reached.wait(PATIENCE)
+            body = b"y" * 12_000_000
+            length = (b"Content-Length", b"%d" % len(body))
+            waiting.send(wire.request("POST", INVOKE, [(b"Host", b"localhost"), length]))
+            sluice.wait_metric("sluice_exchanges", 2)
+        waiting.socket.settimeout(10)
+        waiting.send(body)
+        assert waiting.read().status == 200
+
+
+def test_answers_have_room_beside_bodies(upstream: Upstream, gateway: Start) -> None:
+    """Bodies take what they may of memory.max; what has been paid for still arrives."""
+    gate = Gate()
+    upstream.answer = [gate, *reply(200, b'"' + b"a" * 200_000 + b'"')]
+    settings = {"memory.max": "32MiB", "limits.body_time": "2s", "upstream.max_in_flight": 64}
+    sluice = gateway(upstream=upstream.url, settings=settings)
+    clients = [connect(sluice) for _ in range(2)]
+    for client, size in zip(clients, (25_000_000, 4_200_000)):
+        client.send(wire.request("POST", INVOKE, [(b"Host", b"localhost")], b"x" * size))
+    upstream.wait_requests(2)
+    small = [connect(sluice) for _ in range(40)]
+    for client in small:
+        client.send(wire.request("POST", INVOKE, [(b"Host", b"localhost")], b"x" * 100_000))
+    sluice.wait_line("503")
+    gate.open()
+    assert [client.read().status for client in clients] == [200, 200]
+    for client in [*clients, *small]:
+        client.close()
 
 
 # --- slow clients

@@ -51,6 +51,8 @@ static inline bool sl_slice_ends(struct sl_slice s, struct sl_slice suffix) {
 
 /* What is left after the first n bytes; n beyond the end gives the empty slice. */
 static inline struct sl_slice sl_slice_skip(struct sl_slice s, size_t n) {
+    if (n == 0 || s.len == 0)
+        return s; /* ptr may be NULL: not even zero may be added to it */
     if (n > s.len)
         n = s.len;
     return (struct sl_slice){s.ptr + n, s.len - n};

@@ -224,6 +224,24 @@ static void a_withdrawn_model_is_replaced_by_splicing(void **state) {
     rig_done(&rig);
 }
 
+static void a_prompt_that_grows_without_measure_goes_as_it_is(void **state) {
+    struct rig rig;
+    struct sl_buf body;
+    (void)state;
+    sl_buf_init(&body, 1 << 20);
+    assert_int_equal(sl_buf_add_str(&body, "{\"prompt\":\""), SL_OK);
+    while (body.len < 200000)
+        assert_int_equal(sl_buf_add_str(&body, "[INST][/INST]"), SL_OK);
+    assert_int_equal(sl_buf_add(&body, SL_LIT("\"}\0")), SL_OK);
+    rig_init(&rig, "POST", "/model/meta.llama2-70b-chat-v1/invoke");
+    decode(&rig, body.ptr, 4000);
+    assert_int_equal(rig.decode.failure, SL_FAILURE_NONE);
+    assert_slice(rig.call.edited, "model");
+    assert_body(&rig, body.ptr);
+    rig_done(&rig);
+    sl_buf_done(&body);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_route_is_found_and_passes_untouched),
@@ -232,6 +250,7 @@ int main(void) {
         cmocka_unit_test(facts_come_from_every_body_shape),
         cmocka_unit_test(surfaces_name_model_and_stream_in_the_body),
         cmocka_unit_test(a_withdrawn_model_is_replaced_by_splicing),
+        cmocka_unit_test(a_prompt_that_grows_without_measure_goes_as_it_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -106,6 +106,56 @@ static void an_exception_is_told_first_or_later(void **state) {
     sl_buf_done(&body);
 }
 
+static void what_is_no_failure_begins_a_stream(void **state) {
+    (void)state;
+    struct sl_buf body;
+    struct sl_follow f;
+    sl_buf_init(&body, 65536);
+    add_event(&body, "notice", "x", "{}");
+    assert_int_equal(follow(&f, SL_OP_INVOKE_MODEL_STREAM, EVENTSTREAM, sl_buf_slice(&body), 9), 0);
+    assert_true(f.begun);
+    assert_int_equal(f.failure, SL_FAILURE_NONE);
+    sl_follow_done(&f);
+
+    /* A name that is not modelled passes as it is: nothing says that trying again would help. */
+    sl_buf_clear(&body);
+    add_event(&body, "exception", "newException", "{}");
+    assert_int_equal(follow(&f, SL_OP_CONVERSE_STREAM, EVENTSTREAM, sl_buf_slice(&body), 9), 0);
+    assert_false(f.begun);
+    assert_int_equal(f.failure, SL_FAILURE_STREAM_ERROR);
+    sl_follow_done(&f);
+
+    sl_buf_clear(&body);
+    const struct sl_eventstream_pair error[] = {
+        {SL_LIT(":message-type"), SL_LIT("error")},
+        {SL_LIT(":error-code"), SL_LIT("InternalServerException")}};
+    assert_int_equal(sl_eventstream_encode(&body, error, 2, SL_EMPTY), SL_OK);
+    assert_int_equal(follow(&f, SL_OP_CONVERSE_STREAM, EVENTSTREAM, sl_buf_slice(&body), 9), 0);
+    assert_int_equal(f.failure, SL_FAILURE_INTERNAL);
+    sl_follow_done(&f);
+    sl_buf_done(&body);
+}
+
+static void media_types_have_no_case(void **state) {
+    (void)state;
+    static const struct {
+        const char *type;
+        enum sl_framing framing;
+    } cases[] = {
+        {"Application/VND.Amazon.EventStream", SL_FRAMING_EVENTSTREAM},
+        {"Text/Event-Stream ; Charset=UTF-8", SL_FRAMING_SSE},
+        {"text/event-streams", SL_FRAMING_WHOLE},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct sl_follow f;
+        struct sl_header item;
+        struct sl_headers headers = headers_of(&item, cases[i].type);
+        assert_int_equal(sl_follow_init(&f, SL_OP_MESSAGES, 200, &headers), SL_OK);
+        assert_int_equal(f.framing, cases[i].framing);
+        sl_follow_done(&f);
+    }
+}
+
 static void invoke_streams_carry_usage_in_the_last_chunk(void **state) {
     (void)state;
     /* {"outputText":"","amazon-bedrock-invocationMetrics":{"inputTokenCount":5,"outputTokenCount":6}}
@@ -169,9 +219,13 @@ static void events_are_whole_at_their_empty_line(void **state) {
         const char *body;
         size_t whole;
     } cases[] = {
-        {"data: a\n\ndata: b", 9}, {"data: a\r\n\r\ndata: b", 11},
-        {"data: a\r\rdata: b", 9}, {"data: a\n\ndata: b\n\n", 18},
+        {"data: a\n\ndata: b", 9},
+        {"data: a\r\n\r\ndata: b", 11},
+        {"data: a\r\rdata: b", 9},
+        {"data: a\n\ndata: b\n\n", 18},
         {"data: a\n", 0},
+        {"data: a\r\n", 0},
+        {"data: a\r\n\r\nevent: b\r\ndata: c\r\n", 11},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
         for (size_t step = 1; step < 20; step++) {
@@ -194,6 +248,8 @@ int main(void) {
         cmocka_unit_test(converse_streams_are_read_at_every_split),
         cmocka_unit_test(a_stream_that_stops_short_is_no_success),
         cmocka_unit_test(an_exception_is_told_first_or_later),
+        cmocka_unit_test(what_is_no_failure_begins_a_stream),
+        cmocka_unit_test(media_types_have_no_case),
         cmocka_unit_test(invoke_streams_carry_usage_in_the_last_chunk),
         cmocka_unit_test(documents_and_events_of_each_api_carry_usage),
         cmocka_unit_test(events_are_whole_at_their_empty_line),

@@ -51,6 +51,24 @@ static void is_bounded_in_number_and_bytes(void **state) {
         sl_sched_release(&sched, &t[i]);
 }
 
+static void lowered_limits_hold_for_what_comes(void **state) {
+    (void)state;
+    struct sl_sched_settings lower = settings;
+    struct sl_sched sched;
+    struct sl_ticket t[2];
+    sl_sched_init(&sched, &settings);
+    for (int i = 0; i < 2; i++)
+        sl_ticket_init(&t[i]);
+    assert_int_equal(sl_sched_submit(&sched, &t[0], 500, 0), SL_OK);
+    lower.max_bytes = 100;
+    sl_sched_configure(&sched, &lower);
+    assert_int_equal(sl_sched_submit(&sched, &t[1], 1, 0), SL_E_LIMIT);
+    assert_true(sl_sched_can_start(&sched));
+    assert_ptr_equal(sl_sched_next(&sched), &t[0]);
+    assert_false(sl_sched_can_start(&sched));
+    sl_sched_release(&sched, &t[0]);
+}
+
 static void gives_up_what_waited_too_long(void **state) {
     (void)state;
     struct sl_sched sched;
@@ -75,6 +93,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(grants_in_order_up_to_the_limit),
         cmocka_unit_test(is_bounded_in_number_and_bytes),
+        cmocka_unit_test(lowered_limits_hold_for_what_comes),
         cmocka_unit_test(gives_up_what_waited_too_long),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
