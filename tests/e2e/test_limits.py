@@ -239,7 +239,7 @@ def test_freed_memory_is_used_at_once(upstream: Upstream, gateway: Start) -> Non
         with connect(sluice) as held:
             held.send(wire.request("POST", INVOKE, [(b"Host", b"localhost")], b"x" * 20_000_000))
             assert gate.reached.wait(PATIENCE)
-            body = b"y" * 12_000_000
+            body = b"y" * 14_000_000
             length = (b"Content-Length", b"%d" % len(body))
             waiting.send(wire.request("POST", INVOKE, [(b"Host", b"localhost"), length]))
             sluice.wait_metric("sluice_exchanges", 2)
