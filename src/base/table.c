@@ -96,20 +96,6 @@ struct sl_table_node *sl_table_find_next(const struct sl_table_node *node) {
     return first_with(node->next, node->hash);
 }
 
-static void each_in(struct sl_table_node **buckets, size_t from, size_t to,
-                    void (*fn)(struct sl_table_node *, void *), void *ctx) {
-    for (size_t i = from; i < to; i++)
-        for (struct sl_table_node *node = buckets[i]; node; node = node->next)
-            fn(node, ctx);
-}
-
-void sl_table_each(const struct sl_table *table, void (*fn)(struct sl_table_node *, void *),
-                   void *ctx) {
-    each_in(table->buckets, 0, table->mask + 1, fn, ctx);
-    if (table->old)
-        each_in(table->old, table->moved, table->old_mask + 1, fn, ctx);
-}
-
 /*
  * SipHash-1-3 (Aumasson and Bernstein, "SipHash: a fast short-input PRF"): keyed, so that clients
  * cannot choose ids that collide.

@@ -35,7 +35,7 @@ struct sl_flow {
     struct sl_budget memory, bodies, strangers; /* each a part of the one before */
     struct sl_sched sched;
     struct sl_target_ref *target;
-    struct sl_table rejoin; /* flights by sl_flight_key */
+    struct sl_table rejoin; /* flights by rejoin_digest */
     struct sl_list exchanges, ready_exchanges, dead_exchanges;
     struct sl_list flights, ready_flights, dead_flights;
     struct sl_list paused; /* exchanges whose body waits for memory, in order */

@@ -89,7 +89,3 @@ void sl_fetch_origin_free(struct sl_fetch_origin *origin) {
 struct sl_slice sl_fetch_origin_authority(const struct sl_fetch_origin *origin) {
     return sl_slice_str(origin->authority);
 }
-
-bool sl_fetch_origin_is_tls(const struct sl_fetch_origin *origin) {
-    return origin->tls;
-}

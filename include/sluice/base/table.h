@@ -33,9 +33,6 @@ void sl_table_remove(struct sl_table *table, struct sl_table_node *node);
 /* First node with this hash, then the next with the same hash; NULL at the end. */
 struct sl_table_node *sl_table_find(const struct sl_table *table, uint64_t hash);
 struct sl_table_node *sl_table_find_next(const struct sl_table_node *node);
-/* Calls fn for every node, in no order; fn must not change the table. */
-void sl_table_each(const struct sl_table *table, void (*fn)(struct sl_table_node *, void *),
-                   void *ctx);
 /* A hash of bytes that an outsider cannot aim collisions at: keyed once per process. */
 uint64_t sl_hash(struct sl_slice s);
 

@@ -34,7 +34,6 @@ SL_NODISCARD struct sl_fetch_origin *sl_fetch_origin_new(struct sl_fetch_client 
                                                          const char *url, const char *ca_file);
 /* "host" or "host:port" (port only if not the scheme's default): what the Host header says. */
 struct sl_slice sl_fetch_origin_authority(const struct sl_fetch_origin *origin);
-bool sl_fetch_origin_is_tls(const struct sl_fetch_origin *origin);
 void sl_fetch_origin_free(struct sl_fetch_origin *origin); /* once no fetch uses it */
 
 struct sl_fetch_header {

@@ -951,7 +951,6 @@ static void test_origins(void **state) {
         struct sl_fetch_origin *o = sl_fetch_origin_new(rig.client, good[i].url, NULL);
         assert_non_null(o);
         assert_true(sl_slice_eq(sl_fetch_origin_authority(o), sl_slice_str(good[i].authority)));
-        assert_int_equal(sl_fetch_origin_is_tls(o), good[i].tls);
         sl_fetch_origin_free(o);
     }
     static const char *const bad[] = {"",           "host",          "ftp://host", "https://h/path",
