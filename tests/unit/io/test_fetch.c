@@ -940,12 +940,11 @@ static void test_origins(void **state) {
     start(script_ok);
     static const struct {
         const char *url, *authority;
-        bool tls;
     } good[] = {
-        {"https://bedrock.us-east-1.amazonaws.com", "bedrock.us-east-1.amazonaws.com", true},
-        {"https://host:443", "host", true},
-        {"https://host:8443/", "host:8443", true},
-        {"http://[::1]:8080", "[::1]:8080", false},
+        {"https://bedrock.us-east-1.amazonaws.com", "bedrock.us-east-1.amazonaws.com"},
+        {"https://host:443", "host"},
+        {"https://host:8443/", "host:8443"},
+        {"http://[::1]:8080", "[::1]:8080"},
     };
     for (size_t i = 0; i < sizeof(good) / sizeof(good[0]); i++) {
         struct sl_fetch_origin *o = sl_fetch_origin_new(rig.client, good[i].url, NULL);
