@@ -1,4 +1,8 @@
-/* Answers and their readers. */
+/*
+ * Answers and their readers. A packed answer has all of its bytes in one piece that somebody else
+ * owns (a kept answer's block): a reader needs no more than its offset then, and nothing is
+ * dropped.
+ */
 #include "sluice/answer/answer.h"
 
 #include <assert.h>
@@ -26,6 +30,15 @@ void sl_answer_init(struct sl_answer *answer, struct sl_arena *arena, struct sl_
     *answer = (struct sl_answer){.state = SL_ANSWER_NEW, .arena = arena};
     sl_chain_init(&answer->body, budget);
     sl_list_init(&answer->readers);
+}
+
+void sl_answer_init_packed(struct sl_answer *answer, const struct sl_response_head *head,
+                           struct sl_slice body) {
+    sl_answer_init(answer, NULL, NULL);
+    answer->packed = body;
+    answer->published = body.len;
+    sl_answer_set_head(answer, head);
+    set_state(answer, SL_ANSWER_DONE);
 }
 
 void sl_answer_done(struct sl_answer *answer) {
@@ -80,15 +93,32 @@ uint64_t sl_answer_lag(const struct sl_answer *answer) {
     return lag;
 }
 
-/* Drops what every reader has taken. */
-static void trim(struct sl_answer *answer) {
+/* Where the slowest reader stands; without one, where the bytes begin. */
+static uint64_t slowest_of(const struct sl_answer *answer) {
     uint64_t slowest = answer->published;
+    if (sl_list_empty(&answer->readers))
+        return answer->body.begin;
     SL_LIST_EACH(&answer->readers, node, next) {
         struct sl_reader *reader = SL_CONTAINER(node, struct sl_reader, link);
         if (reader->cursor.offset < slowest)
             slowest = reader->cursor.offset;
     }
-    sl_chain_drop(&answer->body, slowest);
+    return slowest;
+}
+
+/* Drops what every reader has taken. */
+static void trim(struct sl_answer *answer) {
+    if (!answer->retained)
+        sl_chain_drop(&answer->body, slowest_of(answer));
+}
+
+uint64_t sl_answer_held(const struct sl_answer *answer) {
+    return (answer->packed.ptr ? answer->packed.len : answer->body.end) - slowest_of(answer);
+}
+
+void sl_answer_let_go(struct sl_answer *answer) {
+    answer->retained = false;
+    trim(answer);
 }
 
 void sl_reader_init(struct sl_reader *reader, void (*on_change)(void *ctx), void *ctx) {
@@ -129,7 +159,9 @@ size_t sl_reader_peek(struct sl_reader *reader, struct sl_slice *out, size_t max
     struct sl_answer *answer = reader->answer;
     uint64_t room = answer->published - reader->cursor.offset, given = 0;
     size_t count = 0;
-    if (room > 0)
+    if (answer->packed.ptr && room > 0 && max > 0)
+        out[count++] = sl_slice_skip(answer->packed, (size_t)reader->cursor.offset);
+    else if (room > 0)
         count = cut(out, sl_chain_peek(&answer->body, &reader->cursor, out, max), room);
     for (size_t i = 0; i < count; i++)
         given += out[i].len;
@@ -138,6 +170,12 @@ size_t sl_reader_peek(struct sl_reader *reader, struct sl_slice *out, size_t max
 }
 
 void sl_reader_advance(struct sl_reader *reader, size_t n) {
-    sl_chain_advance(&reader->answer->body, &reader->cursor, n);
-    trim(reader->answer);
+    struct sl_answer *answer = reader->answer;
+    if (answer->packed.ptr) {
+        assert(n <= answer->packed.len - reader->cursor.offset);
+        reader->cursor.offset += n;
+        return;
+    }
+    sl_chain_advance(&answer->body, &reader->cursor, n);
+    trim(answer);
 }

@@ -6,6 +6,7 @@
 #ifndef SLUICE_APP_ADMIN_H
 #define SLUICE_APP_ADMIN_H
 
+#include "app/admin_page.h"
 #include "sluice/flow/flow.h"
 
 struct sl_admin_settings {
@@ -18,7 +19,7 @@ struct sl_admin_settings {
     struct sl_metrics *metrics;
 };
 
-struct sl_admin;
+/* With the pages named above and /metrics; sl_admin_add brings the others. */
 SL_NODISCARD struct sl_admin *sl_admin_new(struct sl_loop *loop,
                                            const struct sl_admin_settings *settings,
                                            const char *host, uint16_t port, char *why,

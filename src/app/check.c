@@ -1,6 +1,7 @@
 /*
  * The checks stand in a list, each needing what the ones before it found; the first that makes the
- * rest pointless ends the run. Only questions that cost nothing are asked, over a loop of its own.
+ * rest pointless ends the run of its target, and each target has its turn. Only questions that cost
+ * nothing are asked, over a loop of its own.
  */
 #include "app/check.h"
 
@@ -27,8 +28,9 @@ void sl_check_report(struct sl_check_run *run, const char *what,
     static const char *const words[] = {"ok", "warn", "fail"};
     if (verdict->level == SL_CHECK_FAIL)
         run->failures++;
-    printf("%-4s  %s – %s%s%s\n", words[verdict->level], what, verdict->cause,
-           verdict->cure[0] ? "; " : "", verdict->cure);
+    printf("%-4s  %s%s%s – %s%s%s\n", words[verdict->level], run->name ? run->name : "",
+           run->name ? ": " : "", what, verdict->cause, verdict->cure[0] ? "; " : "",
+           verdict->cure);
     fflush(stdout);
 }
 
@@ -74,7 +76,7 @@ static void check_tls(struct sl_check_run *run) {
 
 static bool check_region(struct sl_check_run *run) {
     char why[WHY_SIZE] = "out of memory";
-    struct sl_target_settings settings = run->config->target;
+    struct sl_target_settings settings = run->config->targets[run->index];
     char endpoint[SL_SIMULATED_ENDPOINT_SIZE];
     if (run->sim)
         sl_simulated_target(run->config, sl_sim_address(run->sim), endpoint, &settings);
@@ -165,6 +167,11 @@ static bool check_catalogue(struct sl_check_run *run) {
     return true;
 }
 
+static bool check_quotas(struct sl_check_run *run) {
+    sl_check_quotas(run);
+    return true;
+}
+
 static bool check_model(struct sl_check_run *run) {
     if (run->cli->model)
         sl_check_model(run);
@@ -196,7 +203,6 @@ static bool open_run(struct sl_check_run *run) {
 }
 
 static void close_run(struct sl_check_run *run) {
-    sl_target_free(run->target);
     if (run->fetch)
         sl_fetch_client_free(run->fetch);
     if (run->sim)
@@ -204,18 +210,28 @@ static void close_run(struct sl_check_run *run) {
     sl_buf_done(&run->body);
 }
 
+static void check_target(struct sl_check_run *run) {
+    static bool (*const checks[])(struct sl_check_run *) = {
+        check_region, check_credentials, check_runtime, check_catalogue, check_quotas, check_model,
+    };
+    bool going = true;
+    run->name = run->config->target_count > 1 ? run->config->targets[run->index].name : NULL;
+    for (size_t i = 0; going && i < sizeof(checks) / sizeof(checks[0]); i++)
+        going = checks[i](run);
+    sl_target_free(run->target);
+    run->target = NULL;
+    run->name = NULL;
+}
+
 /* Everything that needs the loop; it is gone again afterwards. */
 static void check_network(struct sl_check_run *run) {
-    static bool (*const checks[])(struct sl_check_run *) = {
-        open_run, check_region, check_credentials, check_runtime, check_catalogue, check_model,
-    };
     if (uv_loop_init(&run->uv) != 0 || sl_loop_init(&run->loop, &run->uv) != SL_OK) {
         sl_check_say(run, SL_CHECK_FAIL, "network", "no event loop can be made");
         return;
     }
-    bool going = true;
-    for (size_t i = 0; going && i < sizeof(checks) / sizeof(checks[0]); i++)
-        going = checks[i](run);
+    if (open_run(run))
+        for (; run->index < run->config->target_count; run->index++)
+            check_target(run);
     close_run(run);
     uv_run(&run->uv, UV_RUN_DEFAULT); /* closing callbacks */
     sl_loop_done(&run->loop);

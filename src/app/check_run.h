@@ -13,8 +13,10 @@ struct sl_check_run {
     struct sl_loop loop;
     struct sl_fetch_client *fetch;
     struct sl_sim *sim;
-    struct sl_target *target;
-    struct sl_buf body; /* of the latest answer */
+    struct sl_target *target; /* that is being looked at */
+    size_t index;             /* of it in the configuration */
+    const char *name;         /* of it, where there are several; else NULL */
+    struct sl_buf body;       /* of the latest answer */
     unsigned failures;
 };
 
@@ -35,5 +37,7 @@ SL_NODISCARD bool sl_check_ask(struct sl_check_run *run, const char *what,
 
 /* check_model.c: everything about --model. */
 void sl_check_model(struct sl_check_run *run);
+/* check_quotas.c: what limits are known. */
+void sl_check_quotas(struct sl_check_run *run);
 
 #endif

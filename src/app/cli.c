@@ -1,5 +1,6 @@
 /*
- * Options are --name VALUE or --name=VALUE, in any order behind the command. Those that stand for
+ * Options are --name VALUE or --name=VALUE, in any order behind the command and, where it does
+ * several things, the action. Those that stand for
  * configuration keys become overrides, so that the loader treats and checks them like any other
  * source; the parser itself knows no value.
  */
@@ -62,14 +63,74 @@ static int parse_command(struct parse *p) {
     return refuse(p, "unknown command %s; see sluice --help", sl_quote(word).text);
 }
 
+static const struct sl_cli_command *command_of(const struct sl_cli *cli) {
+    return &sl_cli_commands[cli->command];
+}
+
+/* NULL: the command has none, or it was not named. */
+static const struct sl_cli_action *action_of(const struct sl_cli *cli) {
+    return cli->action >= 0 ? &command_of(cli)->actions[cli->action] : NULL;
+}
+
+static const struct sl_cli_option *options_of(const struct sl_cli *cli) {
+    const struct sl_cli_action *action = action_of(cli);
+    return action ? action->options : command_of(cli)->options;
+}
+
+/* "check", "key create" */
+struct title {
+    char text[40];
+};
+
+static struct title title_of(const struct sl_cli *cli) {
+    const struct sl_cli_action *action = action_of(cli);
+    struct title t;
+    snprintf(t.text, sizeof(t.text), "%s%s%s", command_of(cli)->name, action ? " " : "",
+             action ? action->name : "");
+    return t;
+}
+
+/* The word behind a command that does several things. */
+static int parse_action(struct parse *p) {
+    const struct sl_cli_command *command = command_of(p->cli);
+    struct sl_slice word = p->at < p->argc ? sl_slice_str(p->argv[p->at]) : SL_EMPTY;
+    size_t best_distance = SIZE_MAX;
+    const char *best = NULL;
+    if (!command->actions)
+        return 0;
+    if (is_help(word)) {
+        p->cli->help = true;
+        return 0;
+    }
+    if (word.len == 0 || sl_slice_starts(word, SL_LIT("-")))
+        return refuse(p, "sluice %s needs to be told what to do; see sluice %s --help",
+                      command->name, command->name);
+    for (int i = 0; command->actions[i].name; i++) {
+        size_t distance = sl_edit_distance(word, sl_slice_str(command->actions[i].name));
+        if (distance < best_distance) {
+            best_distance = distance;
+            best = command->actions[i].name;
+            p->cli->action = i;
+        }
+    }
+    p->at++;
+    if (best_distance == 0)
+        return 0;
+    if (sl_is_near(word, best_distance))
+        return refuse(p, "sluice %s cannot %s; the nearest is \"%s\"", command->name,
+                      sl_quote(word).text, best);
+    return refuse(p, "sluice %s cannot %s; see sluice %s --help", command->name,
+                  sl_quote(word).text, command->name);
+}
+
 static int unknown_option(struct parse *p, struct sl_slice name) {
-    const struct sl_cli_command *command = &sl_cli_commands[p->cli->command];
+    struct title title = title_of(p->cli);
     size_t best_distance = SIZE_MAX;
     const char *best = NULL;
     if (!sl_slice_starts(name, SL_LIT("-")))
         return refuse(p, "%s is not an option of sluice %s; see sluice %s --help",
-                      sl_quote(name).text, command->name, command->name);
-    for (const struct sl_cli_option *o = command->options; o->name; o++) {
+                      sl_quote(name).text, title.text, title.text);
+    for (const struct sl_cli_option *o = options_of(p->cli); o->name; o++) {
         size_t distance = sl_edit_distance(name, sl_slice_str(o->name));
         if (sl_is_near(name, distance) && distance < best_distance) {
             best_distance = distance;
@@ -78,7 +139,7 @@ static int unknown_option(struct parse *p, struct sl_slice name) {
     }
     if (best)
         return refuse(p, "unknown option %s; the nearest is %s", sl_quote(name).text, best);
-    return refuse(p, "unknown option %s; see sluice %s --help", sl_quote(name).text, command->name);
+    return refuse(p, "unknown option %s; see sluice %s --help", sl_quote(name).text, title.text);
 }
 
 static int add_override(struct parse *p, const char *option, struct sl_slice path,
@@ -126,7 +187,12 @@ static int parse_option(struct parse *p) {
         p->cli->help = true;
         return 0;
     }
-    const struct sl_cli_option *o = sl_cli_commands[p->cli->command].options;
+    const struct sl_cli_action *action = action_of(p->cli);
+    if (action && action->argument && !p->cli->which && word[0] != '-') {
+        p->cli->which = word;
+        return 0;
+    }
+    const struct sl_cli_option *o = options_of(p->cli);
     while (o->name && !sl_slice_eq(name, sl_slice_str(o->name)))
         o++;
     if (!o->name)
@@ -148,6 +214,11 @@ static int check_combination(struct parse *p) {
         return refuse(p, "--invoke needs --model ID: which model to call");
     if (cli->offline && (cli->model || cli->invoke))
         return refuse(p, "--offline sends nothing, so it cannot check --model");
+    const struct sl_cli_action *action = action_of(cli);
+    if (action && action->argument && (!cli->which || !cli->which[0]))
+        return refuse(p, "sluice %s needs %s: which one", title_of(cli).text, action->argument);
+    if (cli->command == SL_COMMAND_KEY && cli->action == SL_KEY_CREATE && !cli->key.name)
+        return refuse(p, "sluice key create needs --name NAME: who it is for");
     return 0;
 }
 
@@ -163,11 +234,14 @@ int sl_cli_parse(struct sl_cli *cli, int argc, const char *const *argv,
                  const char *const *environment, char *why, size_t why_size) {
     struct parse p = {cli, argc, 1, argv, why, why_size};
     memset(cli, 0, sizeof(*cli));
+    cli->action = -1;
     cli->source.environment = environment;
     cli->source.overrides = cli->overrides;
     if (argc < 2)
         return refuse(&p, "no command given; see sluice --help");
     int rc = parse_command(&p);
+    if (rc == 0 && !cli->help)
+        rc = parse_action(&p);
     while (rc == 0 && !cli->help && p.at < argc)
         rc = parse_option(&p);
     if (rc == 0 && !cli->help)
@@ -182,20 +256,45 @@ static int help_option(struct sl_buf *out, const struct sl_cli_option *o) {
                          o->argument ? o->argument : "", o->doc);
 }
 
-static int help_command(struct sl_buf *out, const struct sl_cli_command *command) {
-    bool options = command->options[0].name != NULL;
-    int rc = sl_buf_printf(out, "sluice %s: %s\n\nUsage: sluice %s%s\n\n", command->name,
-                           command->summary, command->name, options ? " [OPTION]…" : "");
-    for (const struct sl_cli_option *o = command->options; rc == 0 && o->name; o++)
+static int help_options(struct sl_buf *out, const struct sl_cli_option *options) {
+    bool any = options[0].name != NULL;
+    int rc = SL_OK;
+    for (const struct sl_cli_option *o = options; rc == 0 && o->name; o++)
         rc = help_option(out, o);
-    if (rc == 0 && options)
-        rc = sl_buf_add_byte(out, '\n');
+    return rc == 0 && any ? sl_buf_add_byte(out, '\n') : rc;
+}
+
+static int help_actions(struct sl_buf *out, const struct sl_cli_command *command) {
+    int rc = sl_buf_printf(out, "sluice %s: %s\n\nUsage: sluice %s ACTION [OPTION]…\n\n",
+                           command->name, command->summary, command->name);
+    for (const struct sl_cli_action *a = command->actions; rc == 0 && a->name; a++)
+        rc = sl_buf_printf(out, "  %s%s%s\n      %s\n", a->name, a->argument ? " " : "",
+                           a->argument ? a->argument : "", a->summary);
+    if (rc == 0)
+        rc = sl_buf_printf(out, "\n`sluice %s ACTION --help` explains each.\n\n", command->name);
     return rc ? rc : sl_buf_add_str(out, command->teaching);
+}
+
+static int help_command(struct sl_buf *out, const struct sl_cli *cli) {
+    const struct sl_cli_command *command = command_of(cli);
+    const struct sl_cli_action *action = action_of(cli);
+    const struct sl_cli_option *options = options_of(cli);
+    const char *argument = action ? action->argument : NULL;
+    struct title title = title_of(cli);
+    if (!options)
+        return help_actions(out, command);
+    int rc =
+        sl_buf_printf(out, "sluice %s: %s\n\nUsage: sluice %s%s%s%s\n\n", title.text,
+                      action ? action->summary : command->summary, title.text, argument ? " " : "",
+                      argument ? argument : "", options[0].name ? " [OPTION]…" : "");
+    if (rc == 0)
+        rc = help_options(out, options);
+    return rc ? rc : sl_buf_add_str(out, action ? action->teaching : command->teaching);
 }
 
 int sl_cli_help(const struct sl_cli *cli, struct sl_buf *out) {
     if (!cli->any)
-        return help_command(out, &sl_cli_commands[cli->command]);
+        return help_command(out, cli);
     int rc = sl_buf_add_str(out, "Sluice: the gateway between applications and Amazon Bedrock.\n\n"
                                  "Usage: sluice COMMAND [OPTION]…\n\n");
     for (size_t i = 0; i < SL_COMMAND_COUNT && rc == 0; i++)

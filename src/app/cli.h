@@ -5,6 +5,7 @@
 #ifndef SLUICE_APP_CLI_H
 #define SLUICE_APP_CLI_H
 
+#include "app/key_row.h"
 #include "sluice/app/config.h"
 #include "sluice/base/buf.h"
 
@@ -15,17 +16,33 @@ enum sl_command {
     SL_COMMAND_SERVE,
     SL_COMMAND_SIMULATOR,
     SL_COMMAND_CHECK,
+    SL_COMMAND_KEY,
     SL_COMMAND_VERSION,
     SL_COMMAND_COUNT
+};
+
+/* Of SL_COMMAND_KEY. */
+enum sl_key_action {
+    SL_KEY_CREATE,
+    SL_KEY_LIST,
+    SL_KEY_SHOW,
+    SL_KEY_ROTATE,
+    SL_KEY_REVOKE,
+    SL_KEY_ACTIONS
 };
 
 /* What a command line asked for. Strings point into argv and the environment. */
 struct sl_cli {
     enum sl_command command;
+    int action;        /* of a command that has several; -1: none was named */
+    const char *which; /* what the action is done to */
     bool help;         /* print the help of `command`, or of all when `any` is set too */
     bool any;          /* no command was named */
     const char *model; /* check --model */
     bool invoke, offline, sample, reference; /* check's */
+    struct sl_key_wish key;                  /* key create's */
+    const char *overlap;                     /* key rotate's */
+    bool json;                               /* key's */
     struct sl_config_source source;
     struct sl_config_override overrides[SL_CLI_OVERRIDES];
 };

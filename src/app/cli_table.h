@@ -20,9 +20,19 @@ struct sl_cli_option {
     const char *doc;
 };
 
+/* One of several things a command does: `sluice key create`. */
+struct sl_cli_action {
+    const char *name;     /* NULL ends the list */
+    const char *argument; /* what it is done to, "NAME|ID"; NULL: takes none */
+    const char *summary;
+    const struct sl_cli_option *options;
+    const char *teaching;
+};
+
 struct sl_cli_command {
     const char *name, *summary;
-    const struct sl_cli_option *options;
+    const struct sl_cli_option *options; /* NULL: it has actions, and they have */
+    const struct sl_cli_action *actions;
     const char *teaching; /* what it does, and examples; the last part of its help */
 };
 

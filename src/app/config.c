@@ -29,7 +29,7 @@ struct sl_config_place *sl_config_place_of(struct sl_config_loader *loader,
 static size_t print_place(struct sl_config_loader *l, const struct sl_config_place *place,
                           const char *key) {
     char variable[SL_CONFIG_VARIABLE_SIZE];
-    const struct sl_config_key *row = key ? sl_config_key_find(sl_slice_str(key)) : NULL;
+    const struct sl_config_key *row = key ? sl_config_key_holding(sl_slice_str(key)) : NULL;
     int n = 0;
     if (place->origin == SL_CONFIG_FROM_FILE) {
         n = snprintf(l->why, l->why_size, "%s:%zu:%zu: ", place->name, place->line, place->column);
@@ -118,6 +118,8 @@ static int apply_text(struct sl_config_loader *l, const struct sl_config_key *ke
                       struct sl_config_place place, struct sl_slice text) {
     struct sl_config_write write = {.config = l->config, .key = key};
     *sl_config_place_of(l, key) = place;
+    if (sl_config_shape(key) > SL_CONFIG_PAIRS && sl_slice_trim(text).len > 0)
+        return sl_config_apply_flow(l, key, &place, text);
     int rc = sl_config_write_text(&write, text);
     return rc == SL_E_INVALID ? sl_config_fault(l, &place, key->path, "%s", write.reason) : rc;
 }
@@ -133,8 +135,8 @@ static int apply_defaults(struct sl_config_loader *l) {
             return rc;
     }
     struct sl_config *c = l->config;
-    c->target.name = "bedrock";
-    c->target.weight = 1;
+    c->upstream.name = "default";
+    c->upstream.weight = 1;
     c->simulator.access_key_id = SL_SIM_ACCESS_KEY_ID;
     c->simulator.secret = SL_SIM_SECRET;
     c->simulator.bearer = SL_SIM_BEARER;

@@ -34,7 +34,9 @@ static const char reference_head[] =
     "key by\n"
     "key: defaults, then the file, then the environment, then the command line. There, lists are "
     "written\n"
-    "`a,b` and maps `a=b,c=d`; each replaces the whole list or map. An empty value takes back a "
+    "`a,b` and maps `a=b,c=d`, and what holds lists or maps in turn as YAML, "
+    "`--set 'targets=[{name: a}]'`;\n"
+    "each replaces the whole list or map. An empty value takes back a "
     "text that\n"
     "an earlier source set. Unknown keys are errors; so are `SLUICE_` variables that nearly match "
     "a key.\n"
@@ -63,11 +65,34 @@ static int add_comment(struct sl_buf *out, const char *indent, const char *doc) 
     return rc ? rc : sl_buf_add_byte(out, '\n');
 }
 
+/* What a record may hold, as comments: "  weight (1): Share of …" */
+static int add_sample_members(struct sl_buf *out, const char *indent,
+                              const struct sl_config_key *key) {
+    int rc = 0;
+    if (sl_config_shape(key) == SL_CONFIG_GROUPS)
+        return 0;
+    for (size_t i = 0; i < key->member_count && rc == 0; i++) {
+        const struct sl_config_key *m = &key->members[i];
+        struct sl_buf line;
+        sl_buf_init(&line, 1024);
+        rc = m->fallback ? sl_buf_printf(&line, "- %s (%s): %s", m->path, m->fallback, m->doc)
+                         : sl_buf_printf(&line, "- %s: %s", m->path, m->doc);
+        if (rc == 0)
+            rc = sl_buf_terminate(&line);
+        if (rc == 0)
+            rc = add_comment(out, indent, line.ptr);
+        sl_buf_done(&line);
+    }
+    return rc;
+}
+
 static int add_sample_key(struct sl_buf *out, const struct sl_config_key *key) {
     const char *indent = sl_config_key_section(key).len ? "  " : "";
     int rc = sl_buf_add_byte(out, '\n');
     if (rc == 0)
         rc = add_comment(out, indent, key->doc);
+    if (rc == 0)
+        rc = add_sample_members(out, indent, key);
     if (rc == 0)
         rc = sl_buf_printf(out, "%s#%.*s: %s\n", indent, SL_FMT(sl_config_key_leaf(key)),
                            key->fallback ? key->fallback : key->example);
@@ -124,16 +149,43 @@ static int add_form(struct sl_buf *out, const struct sl_config_key *key) {
         [SL_CONFIG_HOSTPORTS] = "`HOST:PORT`, or a list",
         [SL_CONFIG_STRINGS] = "list of texts",
         [SL_CONFIG_MAP] = "map of text to text",
+        [SL_CONFIG_LISTS] = "map of text to lists",
+        [SL_CONFIG_RECORD] = "map with the keys below",
+        [SL_CONFIG_RECORDS] = "list of maps with the keys below",
+        [SL_CONFIG_NAMED_RECORDS] = "map of text to maps with the keys below",
     };
     char min[SL_CONFIG_AMOUNT], max[SL_CONFIG_AMOUNT];
-    if (key->type == SL_CONFIG_CHOICE)
-        return add_choices(out, key->choices);
+    if (key->choices) {
+        int rc = key->type == SL_CONFIG_MAP ? sl_buf_add_str(out, "map of text to ") : 0;
+        return rc ? rc : add_choices(out, key->choices);
+    }
     if (key->type != SL_CONFIG_INTEGER && key->type != SL_CONFIG_SIZE &&
         key->type != SL_CONFIG_DURATION)
         return sl_buf_add_str(out, names[key->type]);
     sl_config_amount(key->type, key->min, min);
     sl_config_amount(key->type, key->max, max);
     return sl_buf_printf(out, "%s, %s to %s", names[key->type], min, max);
+}
+
+/* "targets[].region", "quotas.models[].rpm", "quotas.default.rpm"; their lists have no rows. */
+static int add_reference_members(struct sl_buf *out, const struct sl_config_key *key) {
+    enum sl_config_shape shape = sl_config_shape(key);
+    int rc = 0;
+    if (shape == SL_CONFIG_GROUPS)
+        return 0;
+    for (size_t i = 0; i < key->member_count && rc == 0; i++) {
+        const struct sl_config_key *m = &key->members[i];
+        rc = sl_buf_printf(out, "| `%s%s.%s` | ", key->path, shape == SL_CONFIG_ONE ? "" : "[]",
+                           m->path);
+        if (rc == 0)
+            rc = add_form(out, m);
+        if (rc == 0)
+            rc = m->fallback ? sl_buf_printf(out, " | `%s` | ", m->fallback)
+                             : sl_buf_add_str(out, " | – | ");
+        if (rc == 0)
+            rc = sl_buf_printf(out, "%s |\n", m->doc);
+    }
+    return rc;
 }
 
 static int add_reference_key(struct sl_buf *out, const struct sl_config_key *key) {
@@ -145,7 +197,9 @@ static int add_reference_key(struct sl_buf *out, const struct sl_config_key *key
     if (rc == 0)
         rc = key->fallback ? sl_buf_printf(out, " | `%s` | ", key->fallback)
                            : sl_buf_add_str(out, " | – | ");
-    return rc ? rc : sl_buf_printf(out, "%s |\n", key->doc);
+    if (rc == 0)
+        rc = sl_buf_printf(out, "%s |\n", key->doc);
+    return rc ? rc : add_reference_members(out, key);
 }
 
 static int add_reference_section(struct sl_buf *out, const char *name, const char *doc) {

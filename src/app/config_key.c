@@ -14,6 +14,32 @@ const struct sl_config_key *sl_config_key_find(struct sl_slice path) {
     return NULL;
 }
 
+const struct sl_config_key *sl_config_key_holding(struct sl_slice path) {
+    return sl_config_key_find(sl_slice_head(path, sl_slice_find(path, '[')));
+}
+
+const struct sl_config_key *sl_config_member_find(const struct sl_config_key *key,
+                                                  struct sl_slice name) {
+    for (size_t i = 0; i < key->member_count; i++)
+        if (sl_slice_eq(name, sl_slice_str(key->members[i].path)))
+            return &key->members[i];
+    return NULL;
+}
+
+const struct sl_config_key *sl_config_member_nearest(const struct sl_config_key *key,
+                                                     struct sl_slice name) {
+    size_t best_distance = SIZE_MAX;
+    const struct sl_config_key *best = NULL;
+    for (size_t i = 0; i < key->member_count; i++) {
+        size_t distance = sl_edit_distance(name, sl_slice_str(key->members[i].path));
+        if (sl_is_near(name, distance) && distance < best_distance) {
+            best_distance = distance;
+            best = &key->members[i];
+        }
+    }
+    return best;
+}
+
 bool sl_config_is_section(struct sl_slice name) {
     size_t count;
     const struct sl_config_section *sections = sl_config_sections(&count);

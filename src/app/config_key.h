@@ -22,7 +22,11 @@ enum sl_config_type {
     SL_CONFIG_HOSTPORT,  /* struct sl_hostport */
     SL_CONFIG_HOSTPORTS, /* struct sl_hostport_list */
     SL_CONFIG_STRINGS,   /* struct sl_string_list */
-    SL_CONFIG_MAP,       /* struct sl_string_map */
+    SL_CONFIG_MAP,     /* struct sl_string_map; the values are of `choices`, where there are any */
+    SL_CONFIG_LISTS,   /* struct sl_named_strings_list */
+    SL_CONFIG_RECORD,  /* a struct whose fields are `members` */
+    SL_CONFIG_RECORDS, /* a pointer to such structs, and their count */
+    SL_CONFIG_NAMED_RECORDS, /* likewise; the name, a const char *, comes first in each */
     SL_CONFIG_TYPE_COUNT
 };
 
@@ -40,14 +44,17 @@ struct sl_config_key {
     const char *fallback; /* the default, as it would be written; NULL: unset, which doc explains */
     const char *example;  /* what the sample shows where there is no fallback */
     const char *doc;      /* sentences: what it does, and why one would change it */
+    /* Of records: rows whose path is the member's name and whose offset is in an item. */
+    const struct sl_config_key *members;
+    size_t member_count, item_size;
 };
 
 struct sl_config_section {
     const char *name, *doc;
 };
 
-#define SL_CONFIG_KEY_MAX  96 /* rows, at most */
-#define SL_CONFIG_PATH_MAX 64 /* bytes of a path, at most, its NUL included */
+#define SL_CONFIG_KEY_MAX  128 /* rows, at most */
+#define SL_CONFIG_PATH_MAX 64  /* bytes of a path, at most, its NUL included */
 
 /* Rows in the order of the sample; the keys of one section stand together. */
 const struct sl_config_key *sl_config_keys(size_t *count);
@@ -62,6 +69,14 @@ struct sl_slice sl_config_key_section(const struct sl_config_key *key);
 struct sl_slice sl_config_key_leaf(const struct sl_config_key *key);
 /* The key a mistyped path most likely meant, or NULL when none is near. */
 const struct sl_config_key *sl_config_key_nearest(struct sl_slice path);
+/* The member of a record by its name; NULL when there is none. */
+const struct sl_config_key *sl_config_member_find(const struct sl_config_key *key,
+                                                  struct sl_slice name);
+/* The one a mistyped name most likely meant, or NULL. */
+const struct sl_config_key *sl_config_member_nearest(const struct sl_config_key *key,
+                                                     struct sl_slice name);
+/* The key of a path into it, such as "targets[0].region"; NULL when it is none's. */
+const struct sl_config_key *sl_config_key_holding(struct sl_slice path);
 /* "SLUICE_QUEUE_MAX_WAIT". */
 #define SL_CONFIG_VARIABLE_PREFIX "SLUICE_"
 #define SL_CONFIG_VARIABLE_SIZE   (sizeof(SL_CONFIG_VARIABLE_PREFIX) + SL_CONFIG_PATH_MAX)

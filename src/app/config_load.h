@@ -43,6 +43,10 @@ int sl_config_unknown(struct sl_config_loader *loader, const struct sl_config_pl
 /* config_yaml.c: applies a file's content, named `name` in messages. */
 SL_NODISCARD int sl_config_apply_yaml(struct sl_config_loader *loader, const char *name,
                                       struct sl_slice text);
+/* The same for one key's value, written as YAML on a command line or in a variable: `place`. */
+SL_NODISCARD int sl_config_apply_flow(struct sl_config_loader *loader,
+                                      const struct sl_config_key *key,
+                                      const struct sl_config_place *place, struct sl_slice text);
 /* config_rules.c: what one key demands of another, and defaults that depend on others. */
 SL_NODISCARD int sl_config_apply_rules(struct sl_config_loader *loader);
 

@@ -53,7 +53,7 @@ SL_PRINTF(2, 3) static int refuse(struct sl_config_write *w, const char *fmt, ..
 }
 
 static void *field_of(const struct sl_config_write *w) {
-    return (char *)w->config + w->key->offset;
+    return (char *)(w->item ? w->item : w->config) + w->key->offset;
 }
 
 /* Room for one more item behind an array in the arena; capacities are powers of two. */
@@ -149,19 +149,27 @@ static int add_bool(struct sl_config_write *w, struct sl_slice name, struct sl_s
     return refuse(w, "%s is not %s", sl_quote(text).text, sl_config_type_form(SL_CONFIG_BOOL));
 }
 
-static int add_choice(struct sl_config_write *w, struct sl_slice name, struct sl_slice text) {
+/* The choice of that name, or NULL and a reason. */
+static const struct sl_config_choice *choose(struct sl_config_write *w, struct sl_slice text) {
     char list[128] = "";
     size_t n = 0;
-    (void)name;
     for (const struct sl_config_choice *c = w->key->choices; c->name; c++) {
-        if (sl_slice_eq(text, sl_slice_str(c->name))) {
-            memcpy(field_of(w), &c->value, sizeof(c->value));
-            return 0;
-        }
+        if (sl_slice_eq(text, sl_slice_str(c->name)))
+            return c;
         int wrote = snprintf(list + n, sizeof(list) - n, "%s%s", n ? ", " : "", c->name);
         n += (size_t)wrote < sizeof(list) - n ? (size_t)wrote : 0;
     }
-    return refuse(w, "%s is none of: %s", sl_quote(text).text, list);
+    (void)refuse(w, "%s is none of: %s", sl_quote(text).text, list);
+    return NULL;
+}
+
+static int add_choice(struct sl_config_write *w, struct sl_slice name, struct sl_slice text) {
+    const struct sl_config_choice *choice = choose(w, text);
+    (void)name;
+    if (!choice)
+        return SL_E_INVALID;
+    memcpy(field_of(w), &choice->value, sizeof(choice->value));
+    return 0;
 }
 
 static int add_string(struct sl_config_write *w, struct sl_slice name, struct sl_slice text) {
@@ -277,6 +285,8 @@ static int add_to_map(struct sl_config_write *w, struct sl_slice name, struct sl
     for (size_t i = 0; i < map->count; i++)
         if (sl_slice_eq(name, sl_slice_str(map->items[i].name)))
             return refuse(w, "%s is there twice", sl_quote(name).text);
+    if (w->key->choices && !choose(w, text))
+        return SL_E_INVALID;
     int rc = copy_text(w, name, &pair.name);
     if (rc == 0)
         rc = copy_text(w, text, &pair.value);
@@ -288,6 +298,12 @@ static int add_to_map(struct sl_config_write *w, struct sl_slice name, struct sl
     items[map->count] = pair;
     *map = (struct sl_string_map){items, map->count + 1};
     return 0;
+}
+
+/* Records are written member by member, as YAML. */
+static int add_to_records(struct sl_config_write *w, struct sl_slice name, struct sl_slice text) {
+    (void)name;
+    return refuse(w, "%s is not %s", sl_quote(text).text, sl_config_type_form(w->key->type));
 }
 
 struct type_info {
@@ -312,6 +328,13 @@ static const struct type_info types[SL_CONFIG_TYPE_COUNT] = {
     [SL_CONFIG_HOSTPORTS] = {SL_CONFIG_LIST, add_to_hostports, "HOST:PORT, or a list of them"},
     [SL_CONFIG_STRINGS] = {SL_CONFIG_LIST, add_to_strings, "a list of texts"},
     [SL_CONFIG_MAP] = {SL_CONFIG_PAIRS, add_to_map, "names with a value each"},
+    [SL_CONFIG_LISTS] = {SL_CONFIG_GROUPS, add_to_records,
+                         "names with a list each, as in {a: [b, c]}"},
+    [SL_CONFIG_RECORD] = {SL_CONFIG_ONE, add_to_records, "a mapping, as in {a: 1, b: 2}"},
+    [SL_CONFIG_RECORDS] = {SL_CONFIG_SEVERAL, add_to_records,
+                           "a list of mappings, as in [{a: 1}, {a: 2}]"},
+    [SL_CONFIG_NAMED_RECORDS] = {SL_CONFIG_NAMED, add_to_records,
+                                 "names with a mapping each, as in {x: {a: 1}}"},
 };
 
 enum sl_config_shape sl_config_shape(const struct sl_config_key *key) {
@@ -329,7 +352,11 @@ struct items {
 };
 _Static_assert(sizeof(struct items) == sizeof(struct sl_hostport_list) &&
                    sizeof(struct items) == sizeof(struct sl_string_list) &&
-                   sizeof(struct items) == sizeof(struct sl_string_map),
+                   sizeof(struct items) == sizeof(struct sl_string_map) &&
+                   sizeof(struct items) == sizeof(struct sl_named_strings_list) &&
+                   sizeof(struct items) == sizeof(struct sl_target_list) &&
+                   sizeof(struct items) == sizeof(((struct sl_target_settings *)0)->profiles) &&
+                   sizeof(struct items) == sizeof(struct sl_model_limits_list),
                "lists and maps share one layout");
 
 static struct items items_of(const struct sl_config_write *w) {
@@ -338,20 +365,78 @@ static struct items items_of(const struct sl_config_write *w) {
     return items;
 }
 
-void sl_config_write_begin(struct sl_config_write *w) {
+/* Fields that are {items, count}. */
+static bool holds_items(const struct sl_config_write *w) {
+    enum sl_config_shape shape = types[w->key->type].shape;
+    return shape != SL_CONFIG_SCALAR && shape != SL_CONFIG_ONE;
+}
+
+static int write_defaults(struct sl_config_write *w, void *item) {
+    int rc = 0;
+    for (size_t i = 0; i < w->key->member_count && rc == 0; i++) {
+        struct sl_config_write member = {
+            .config = w->config, .key = &w->key->members[i], .item = item};
+        if (member.key->fallback)
+            rc = sl_config_write_text(&member, sl_slice_str(member.key->fallback));
+    }
+    return rc;
+}
+
+int sl_config_write_begin(struct sl_config_write *w) {
     w->reason[0] = '\0';
-    if (types[w->key->type].shape != SL_CONFIG_SCALAR)
+    if (types[w->key->type].shape == SL_CONFIG_ONE) {
+        memset(field_of(w), 0, w->key->size);
+        return write_defaults(w, field_of(w));
+    }
+    if (holds_items(w))
         memset(field_of(w), 0, sizeof(struct items));
+    return 0;
+}
+
+/* The name that begins a named record. */
+static const char *name_of(const struct sl_config_write *w, struct items items, size_t index) {
+    const char *name;
+    memcpy(&name, (const char *)items.items + index * w->key->item_size, sizeof(name));
+    return name;
+}
+
+int sl_config_write_record(struct sl_config_write *w, struct sl_slice name, void **item) {
+    enum sl_config_shape shape = types[w->key->type].shape;
+    if (shape == SL_CONFIG_ONE) {
+        *item = field_of(w);
+        return 0;
+    }
+    struct items items = items_of(w);
+    const char *copy = NULL;
+    if (items.count >= w->key->max)
+        return refuse(w, "holds more than %" PRIu64 " items", w->key->max);
+    bool named = shape != SL_CONFIG_SEVERAL;
+    for (size_t i = 0; named && i < items.count; i++)
+        if (sl_slice_eq(name, sl_slice_str(name_of(w, items, i))))
+            return refuse(w, "%s is there twice", sl_quote(name).text);
+    int rc = named ? copy_text(w, name, &copy) : 0;
+    if (rc != 0)
+        return rc;
+    items.items = append(w, items.items, items.count, w->key->item_size);
+    if (!items.items)
+        return SL_E_NOMEM;
+    void *last = (char *)items.items + items.count++ * w->key->item_size;
+    memset(last, 0, w->key->item_size);
+    if (named)
+        memcpy(last, &copy, sizeof(copy));
+    memcpy(field_of(w), &items, sizeof(items));
+    *item = last;
+    return write_defaults(w, last);
 }
 
 int sl_config_write_item(struct sl_config_write *w, struct sl_slice name, struct sl_slice value) {
-    if (types[w->key->type].shape != SL_CONFIG_SCALAR && items_of(w).count >= w->key->max)
+    if (holds_items(w) && items_of(w).count >= w->key->max)
         return refuse(w, "holds more than %" PRIu64 " items", w->key->max);
     return types[w->key->type].add(w, name, value);
 }
 
 int sl_config_write_end(struct sl_config_write *w) {
-    if (types[w->key->type].shape != SL_CONFIG_SCALAR && items_of(w).count < w->key->min)
+    if (holds_items(w) && items_of(w).count < w->key->min)
         return refuse(w, "needs at least %" PRIu64, w->key->min);
     return 0;
 }
@@ -369,10 +454,14 @@ static int clear(struct sl_config_write *w) {
 int sl_config_write_text(struct sl_config_write *w, struct sl_slice text) {
     enum sl_config_shape shape = types[w->key->type].shape;
     text = sl_slice_trim(text);
-    sl_config_write_begin(w);
+    int rc = sl_config_write_begin(w);
+    if (rc != 0)
+        return rc;
     if (shape == SL_CONFIG_SCALAR)
         return text.len ? sl_config_write_item(w, SL_EMPTY, text) : clear(w);
     struct sl_slice item;
+    if (shape > SL_CONFIG_PAIRS && text.len > 0)
+        return types[w->key->type].add(w, SL_EMPTY, text);
     while (text.len > 0 && sl_slice_split(&text, ',', &item)) {
         struct sl_slice name = SL_EMPTY;
         item = sl_slice_trim(item);
@@ -381,7 +470,7 @@ int sl_config_write_text(struct sl_config_write *w, struct sl_slice text) {
             name = sl_slice_trim(sl_slice_head(item, equals));
             item = sl_slice_trim(sl_slice_skip(item, equals + 1));
         }
-        int rc = sl_config_write_item(w, name, item);
+        rc = sl_config_write_item(w, name, item);
         if (rc != 0)
             return rc;
     }

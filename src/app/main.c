@@ -7,6 +7,7 @@
 #include "app/check.h"
 #include "app/cli.h"
 #include "app/config_doc.h"
+#include "app/key.h"
 #include "app/simulator.h"
 #include "sluice/app/serve.h"
 
@@ -47,6 +48,8 @@ static int run(const struct sl_cli *cli) {
         return sl_simulator(&cli->source);
     case SL_COMMAND_CHECK:
         return check(cli);
+    case SL_COMMAND_KEY:
+        return sl_key_command(cli);
     case SL_COMMAND_VERSION:
     case SL_COMMAND_COUNT:
         break;

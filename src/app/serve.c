@@ -1,7 +1,8 @@
 /*
  * The gateway's life: everything is opened in one order, and closed in the opposite one.
  *
- *   configuration ─ state ─ TLS ─ [simulator] ─ upstream ─ flow ─ front ─ admin ─▶ ready
+ *   configuration ─ state ─ store ─ keys ─ TLS ─ [simulator] ─ upstream ─ flow ─ front ─ admin ─▶
+ * ready
  *
  * SIGHUP loads the configuration again: a bad one is reported and changes nothing. SIGTERM and
  * SIGINT drain: no new requests, what runs finishes within `drain`; a second signal ends it at
@@ -13,7 +14,10 @@
 #include <stdio.h>
 
 #include "app/admin.h"
+#include "app/journal.h"
+#include "app/keyring.h"
 #include "app/notify.h"
+#include "app/policy.h"
 #include "app/simulator.h"
 #include "app/state.h"
 #include "sluice/base/chain.h"
@@ -36,6 +40,10 @@ struct server {
     struct sl_sim *sim;
     struct sl_config *sim_config; /* that the simulator was started with, and keeps using */
     char sim_endpoint[SL_SIMULATED_ENDPOINT_SIZE];
+    struct sl_policy policy;
+    struct sl_store *store;
+    struct sl_keyring keyring;
+    struct sl_journal journal;
     struct sl_flow *flow;
     struct sl_front *front;
     struct sl_admin *admin;
@@ -48,45 +56,45 @@ struct server {
     char why[WHY_SIZE];
 };
 
-/* ---- settings of the rooms, from the configuration ---- */
+/* ---- targets ---- */
 
-static struct sl_slice successor(void *ctx, struct sl_slice model) {
-    const struct server *s = ctx;
-    const struct sl_string_map *map = &s->config->models.successors;
-    for (size_t i = 0; i < map->count; i++)
-        if (sl_slice_eq(sl_slice_str(map->items[i].name), model))
-            return sl_slice_str(map->items[i].value);
-    return SL_EMPTY;
-}
-
-static struct sl_flow_settings flow_settings(struct server *s) {
-    const struct sl_config *c = s->config;
-    struct sl_flow_settings settings = {
-        .sched = {.max_in_flight = c->max_in_flight,
-                  .max_requests = c->queue.max_requests,
-                  .max_bytes = c->queue.max_bytes,
-                  .max_wait_ns = (uint64_t)c->queue.max_wait_ms * SL_NS_PER_MS},
-        .dialect = {.map_retired = c->models.retired == SL_RETIRED_MAP,
-                    .successor = successor,
-                    .successor_ctx = s},
-        .memory_max = c->memory_max,
-        .body_wait_ns = (uint64_t)c->limits.body_ms * SL_NS_PER_MS,
-        .linger_ns = (uint64_t)c->linger_ms * SL_NS_PER_MS,
-        .guard_hosts = c->auth == SL_AUTH_NONE,
-        .access_log = c->log.access,
-    };
-    size_t room = sizeof(settings.hosts) / sizeof(settings.hosts[0]);
-    for (size_t i = 0; i < c->hosts.count && i < room; i++)
-        settings.hosts[settings.host_count++] = sl_slice_str(c->hosts.items[i]);
-    return settings;
-}
-
-/* Where calls go: as configured, or to the simulator in this process. */
-static struct sl_target *make_target(struct server *s, const struct sl_config *config) {
-    struct sl_target_settings settings = config->target;
+/* One target: as configured, or the simulator in this process. */
+static struct sl_target *make_target(struct server *s, const struct sl_config *config, size_t i) {
+    struct sl_target_settings settings = config->targets[i];
     if (s->sim)
         sl_simulated_target(s->sim_config, sl_sim_address(s->sim), s->sim_endpoint, &settings);
     return sl_target_new(&s->loop, s->fetch, &settings, &config->timeouts, s->why, sizeof(s->why));
+}
+
+static size_t copy_profiles(const struct sl_target_settings *from, struct sl_flow_target *to) {
+    size_t room = sizeof(to->profiles) / sizeof(to->profiles[0]), n = 0;
+    for (; n < from->profiles.count && n < room; n++)
+        to->profiles[n] = sl_slice_str(from->profiles.items[n]);
+    return n;
+}
+
+/* All of the configuration's targets, or none and a sentence. */
+static size_t make_targets(struct server *s, const struct sl_config *config,
+                           struct sl_flow_target out[SL_LINE_ROUTES_MAX]) {
+    size_t n = 0;
+    for (; n < config->target_count && n < SL_LINE_ROUTES_MAX; n++) {
+        const struct sl_target_settings *from = &config->targets[n];
+        out[n] = (struct sl_flow_target){.target = make_target(s, config, n),
+                                         .weight = from->weight,
+                                         .priority = from->priority};
+        out[n].profile_count = copy_profiles(from, &out[n]);
+        if (out[n].target)
+            continue;
+        while (n > 0)
+            sl_target_free(out[--n].target);
+        return 0;
+    }
+    return n;
+}
+
+static void free_targets(struct sl_flow_target *targets, size_t count) {
+    while (count > 0)
+        sl_target_free(targets[--count].target);
 }
 
 /* ---- opening ---- */
@@ -102,6 +110,32 @@ static int open_config(struct server *s) {
 static int open_state(struct server *s) {
     return sl_state_open(&s->state, s->config->state, s->why, sizeof(s->why)) ? EXIT_RUNTIME
                                                                               : EXIT_FINE;
+}
+
+static int open_store(struct server *s) {
+    char path[PATH_MAX];
+    snprintf(path, sizeof(path), "%s/sluice.db", s->config->state);
+    struct sl_db *db = sl_db_open(path, s->why, sizeof(s->why));
+    if (!db)
+        return EXIT_RUNTIME;
+    s->store = sl_store_new(&s->loop, db);
+    if (!s->store)
+        sl_db_close(db);
+    return s->store ? EXIT_FINE : EXIT_RUNTIME;
+}
+
+static int open_keys(struct server *s) {
+    if (sl_keyring_open(&s->keyring, s->config->state, s->why, sizeof(s->why)) != SL_OK)
+        return EXIT_RUNTIME;
+    sl_store_watch_keys(s->store, (uint64_t)s->config->keys.reload_ms * SL_NS_PER_MS,
+                        sl_keyring_apply, &s->keyring);
+    return EXIT_FINE;
+}
+
+static uint64_t snapshot_ns(const struct sl_config *config) {
+    return config->cache.snapshot && config->cache.size
+               ? (uint64_t)config->cache.snapshot_interval_ms * SL_NS_PER_MS
+               : 0;
 }
 
 static int open_tls(struct server *s) {
@@ -129,15 +163,23 @@ static int open_upstream(struct server *s) {
 }
 
 static int open_flow(struct server *s) {
-    struct sl_flow_settings settings = flow_settings(s);
-    struct sl_target *target = make_target(s, s->config);
-    if (!target)
+    struct sl_flow_target targets[SL_LINE_ROUTES_MAX];
+    if (sl_policy_init(&s->policy, s->config, s->why, sizeof(s->why)) != SL_OK)
+        return EXIT_CONFIG;
+    s->policy.store = s->store;
+    s->policy.keys = s->config->auth == SL_AUTH_KEYS ? s->keyring.keys : NULL;
+    struct sl_flow_settings settings = sl_policy_flow_settings(&s->policy);
+    size_t count = make_targets(s, s->config, targets);
+    if (!count)
         return EXIT_CONFIG;
     s->flow = sl_flow_new(&s->loop, &settings, &s->metrics);
-    if (s->flow && sl_flow_set_target(s->flow, target) == SL_OK)
-        return EXIT_FINE;
-    sl_target_free(target);
-    return EXIT_RUNTIME;
+    if (!s->flow || sl_flow_set_targets(s->flow, targets, count) != SL_OK) {
+        free_targets(targets, count);
+        return EXIT_RUNTIME;
+    }
+    sl_journal_open(&s->journal, &s->loop, s->flow, s->store, s->config->state,
+                    snapshot_ns(s->config));
+    return EXIT_FINE;
 }
 
 static int open_front(struct server *s) {
@@ -216,19 +258,22 @@ static int reload(struct server *s) {
     struct sl_config *fresh;
     if (sl_config_load(s->source, &fresh, s->why, sizeof(s->why)) != SL_OK)
         return EXIT_CONFIG;
-    struct sl_target *target = make_target(s, fresh);
-    if (!target || reload_tls(s, fresh) != EXIT_FINE) {
-        sl_target_free(target);
+    struct sl_flow_target targets[SL_LINE_ROUTES_MAX];
+    size_t count = make_targets(s, fresh, targets);
+    if (!count || reload_tls(s, fresh) != EXIT_FINE ||
+        sl_policy_change(&s->policy, fresh, s->why, sizeof(s->why)) != SL_OK) {
+        free_targets(targets, count);
         sl_config_free(fresh);
         return EXIT_CONFIG;
     }
-    if (sl_flow_set_target(s->flow, target) != SL_OK)
-        sl_target_free(target);
     warn_fixed(s->config, fresh);
     struct sl_config *old = s->config;
     s->config = fresh;
-    struct sl_flow_settings settings = flow_settings(s);
+    struct sl_flow_settings settings = sl_policy_flow_settings(&s->policy);
     sl_flow_configure(s->flow, &settings);
+    if (sl_flow_set_targets(s->flow, targets, count) != SL_OK)
+        sl_log(SL_LOG_ERROR, "app", "out of memory: some calls keep their old targets");
+    sl_journal_configure(&s->journal, snapshot_ns(fresh));
     sl_front_set_limits(s->front, &fresh->limits);
     sl_log_setup(fresh->log.level, fresh->log.format);
     if (old != s->sim_config)
@@ -306,8 +351,8 @@ static int open_signals(struct server *s) {
 
 static int open_all(struct server *s) {
     static int (*const steps[])(struct server *) = {
-        open_state, open_tls,   open_upstream, open_simulator,
-        open_flow,  open_front, open_admin,    open_signals,
+        open_state,     open_store, open_keys,  open_tls,   open_upstream,
+        open_simulator, open_flow,  open_front, open_admin, open_signals,
     };
     for (size_t i = 0; i < sizeof(steps) / sizeof(steps[0]); i++) {
         int code = steps[i](s);
@@ -332,6 +377,8 @@ static void close_all(struct server *s) {
     sl_admin_free(s->admin);
     if (s->front)
         sl_front_free(s->front);
+    sl_journal_close(&s->journal);
+    sl_store_free(s->store);
     sl_flow_free(s->flow);
     if (s->sim)
         sl_sim_free(s->sim);
@@ -342,6 +389,8 @@ static void close_all(struct server *s) {
     uv_run(&s->uv, UV_RUN_DEFAULT);
     uv_loop_close(&s->uv);
     sl_tls_free(s->tls);
+    sl_policy_done(&s->policy);
+    sl_keyring_close(&s->keyring);
     sl_state_close(&s->state);
     sl_chunk_pool_done();
 }

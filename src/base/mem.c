@@ -56,6 +56,10 @@ void sl_free(void *ptr) {
     free(ptr);
 }
 
+size_t sl_usable_size(const void *ptr) {
+    return malloc_usable_size((void *)ptr);
+}
+
 char *sl_strndup(const char *s, size_t len) {
     char *copy = sl_alloc(len + 1);
     if (copy) {

@@ -1,70 +1,122 @@
 /*
- * Growth is incremental: a larger array is taken, and each insertion or removal moves a few
- * buckets of the old one into it. Until `old` is empty, a lookup looks where its hash now lives: in
- * `old` if that bucket has not been moved yet.
+ * Linear hashing (Litwin, "Linear Hashing: A New Tool for File and Table Addressing", 1980), in
+ * memory as Larson has it ("Dynamic Hash Tables", 1988): growing by one splits the one bucket whose
+ * turn it is into itself and a new last one, shrinking by one merges the last back. The buckets lie
+ * in segments of equal size, so that nothing large is ever taken, cleared, moved or given back.
+ *
+ *   0          size - mask - 1        mask          size
+ *   |== split ======|==== not yet ======|== new =====|      a hash lives in hash & (2 mask + 1)
+ *                                                           where that exists, else in hash & mask
  */
 #include "sluice/base/table.h"
 
 #include <pthread.h>
+#include <stdbool.h>
 #include <string.h>
 
 #include "sluice/base/mem.h"
 #include "sluice/base/rand.h"
 
-#define FIRST_SIZE     64
-#define MOVES_PER_STEP 4
+/* At most one entry a bucket, and that many buckets an entry; the steps let it catch up. */
+#define BUCKETS_PER_ENTRY  4 /* above it the table shrinks */
+#define GROWS_PER_INSERT   2
+#define SHRINKS_PER_REMOVE (2 * BUCKETS_PER_ENTRY)
+#define FIRST_CAP          4
 
 int sl_table_init(struct sl_table *table) {
-    *table = (struct sl_table){.mask = FIRST_SIZE - 1};
-    table->buckets = sl_calloc(FIRST_SIZE, sizeof(table->buckets[0]));
-    return table->buckets ? SL_OK : SL_E_NOMEM;
+    *table = (struct sl_table){
+        .segments_cap = FIRST_CAP, .size = SL_TABLE_SEGMENT, .mask = SL_TABLE_SEGMENT - 1};
+    table->segments = sl_calloc(FIRST_CAP, sizeof(table->segments[0]));
+    if (table->segments)
+        table->segments[0] = sl_calloc(SL_TABLE_SEGMENT, sizeof(table->segments[0][0]));
+    if (!table->segments || !table->segments[0]) {
+        sl_free(table->segments);
+        *table = (struct sl_table){0};
+        return SL_E_NOMEM;
+    }
+    table->bytes = sl_usable_size(table->segments) + sl_usable_size(table->segments[0]);
+    return SL_OK;
 }
 
 void sl_table_done(struct sl_table *table) {
-    sl_free(table->buckets);
-    sl_free(table->old);
+    for (size_t i = 0; i * SL_TABLE_SEGMENT < table->size; i++)
+        sl_free(table->segments[i]);
+    sl_free(table->segments);
     *table = (struct sl_table){0};
 }
 
-static struct sl_table_node **bucket_of(const struct sl_table *table, uint64_t hash) {
-    if (table->old && (hash & table->old_mask) >= table->moved)
-        return &table->old[hash & table->old_mask];
-    return &table->buckets[hash & table->mask];
+static struct sl_table_node **bucket_at(const struct sl_table *table, size_t i) {
+    return &table->segments[i / SL_TABLE_SEGMENT][i % SL_TABLE_SEGMENT];
 }
 
-static void move_some(struct sl_table *table) {
-    for (int i = 0; table->old && i < MOVES_PER_STEP; i++) {
-        struct sl_table_node *node = table->old[table->moved++];
-        while (node) {
-            struct sl_table_node *next = node->next;
-            struct sl_table_node **bucket = &table->buckets[node->hash & table->mask];
-            node->next = *bucket;
-            *bucket = node;
-            node = next;
+static struct sl_table_node **bucket_of(const struct sl_table *table, uint64_t hash) {
+    size_t i = hash & (2 * table->mask + 1);
+    return bucket_at(table, i < table->size ? i : i & table->mask);
+}
+
+/* Sees to it that the bucket behind the last exists. False: no memory. */
+static bool add_bucket(struct sl_table *table) {
+    size_t segment = table->size / SL_TABLE_SEGMENT;
+    if (table->size % SL_TABLE_SEGMENT != 0)
+        return true;
+    if (segment == table->segments_cap) {
+        size_t before = sl_usable_size(table->segments);
+        void *more = sl_realloc(table->segments, 2 * segment * sizeof(table->segments[0]));
+        if (!more)
+            return false;
+        table->segments = more;
+        table->segments_cap = 2 * segment;
+        table->bytes += sl_usable_size(more) - before;
+    }
+    table->segments[segment] = sl_calloc(SL_TABLE_SEGMENT, sizeof(table->segments[0][0]));
+    if (!table->segments[segment])
+        return false;
+    table->bytes += sl_usable_size(table->segments[segment]);
+    return true;
+}
+
+static bool grow(struct sl_table *table) {
+    if (!add_bucket(table))
+        return false;
+    struct sl_table_node **from = bucket_at(table, table->size - table->mask - 1);
+    struct sl_table_node **to = bucket_at(table, table->size);
+    uint64_t bit = table->mask + 1;
+    for (struct sl_table_node *node; (node = *from) != NULL;) {
+        if ((node->hash & bit) == 0) {
+            from = &node->next;
+            continue;
         }
-        if (table->moved > table->old_mask) {
-            sl_free(table->old);
-            table->old = NULL;
-        }
+        *from = node->next;
+        node->next = *to;
+        *to = node;
+    }
+    table->size++;
+    if (table->size == 2 * (table->mask + 1))
+        table->mask = table->size - 1;
+    return true;
+}
+
+static void shrink(struct sl_table *table) {
+    if (table->size == table->mask + 1)
+        table->mask /= 2;
+    size_t last = table->size - 1;
+    struct sl_table_node **from = bucket_at(table, last),
+                         **to = bucket_at(table, last & table->mask);
+    while (*to)
+        to = &(*to)->next;
+    *to = *from;
+    *from = NULL;
+    table->size = last;
+    if (last % SL_TABLE_SEGMENT == 0) {
+        table->bytes -= sl_usable_size(table->segments[last / SL_TABLE_SEGMENT]);
+        sl_free(table->segments[last / SL_TABLE_SEGMENT]);
     }
 }
 
-static void grow(struct sl_table *table) {
-    size_t size = (table->mask + 1) * 2;
-    void *buckets = sl_calloc(size, sizeof(table->buckets[0]));
-    if (!buckets)
-        return;
-    table->old = table->buckets;
-    table->old_mask = table->mask;
-    table->moved = 0;
-    table->buckets = buckets;
-    table->mask = size - 1;
-}
-
 void sl_table_insert(struct sl_table *table, struct sl_table_node *node, uint64_t hash) {
-    if (!table->old && table->count > table->mask)
-        grow(table);
-    move_some(table);
+    for (int i = 0; i < GROWS_PER_INSERT && table->count >= table->size; i++)
+        if (!grow(table))
+            break;
     struct sl_table_node **bucket = bucket_of(table, hash);
     node->hash = hash;
     node->next = *bucket;
@@ -79,7 +131,10 @@ void sl_table_remove(struct sl_table *table, struct sl_table_node *node) {
     *at = node->next;
     node->next = NULL;
     table->count--;
-    move_some(table);
+    for (int i = 0; i < SHRINKS_PER_REMOVE && table->size > SL_TABLE_SEGMENT &&
+                    table->size / BUCKETS_PER_ENTRY > table->count;
+         i++)
+        shrink(table);
 }
 
 static struct sl_table_node *first_with(struct sl_table_node *node, uint64_t hash) {

@@ -31,6 +31,15 @@ static const struct sl_slice geographies[] = {
     SL_LIT("ca."), SL_LIT("in."), SL_LIT("us-gov."), SL_LIT("global."),
 };
 
+/* Which of them a region calls, the first that fits. Regions elsewhere have the global one only. */
+static const struct {
+    struct sl_slice begin, geography;
+} regions[] = {
+    {SL_LIT("us-gov-"), SL_LIT("us-gov.")}, {SL_LIT("us-"), SL_LIT("us.")},
+    {SL_LIT("eu-"), SL_LIT("eu.")},         {SL_LIT("ap-"), SL_LIT("apac.")},
+    {SL_LIT("ca-"), SL_LIT("ca.")},
+};
+
 /*
  * Withdrawn text models that scripts in the field still name, and the profile that serves the same
  * purpose now. Llama 2 left Bedrock on 2024-10-30; Llama 3.2 and 3.1 405B on 2026-07-07. Only
@@ -68,13 +77,57 @@ struct sl_slice sl_model_geo_prefix(struct sl_slice model) {
     return SL_EMPTY;
 }
 
-enum sl_family sl_model_family(struct sl_slice model) {
+struct sl_slice sl_model_base(struct sl_slice model) {
     model = without_arn(model);
-    model = sl_slice_skip(model, sl_model_geo_prefix(model).len);
+    return sl_slice_skip(model, sl_model_geo_prefix(model).len);
+}
+
+enum sl_channel sl_model_channel(struct sl_slice model) {
+    struct sl_slice geography = sl_model_geo_prefix(model);
+    return geography.len == 0                          ? SL_CHANNEL_ON_DEMAND
+           : sl_slice_eq(geography, SL_LIT("global.")) ? SL_CHANNEL_GLOBAL
+                                                       : SL_CHANNEL_CROSS_REGION;
+}
+
+struct sl_slice sl_region_geo_prefix(struct sl_slice region) {
+    for (size_t i = 0; i < sizeof(regions) / sizeof(regions[0]); i++)
+        if (sl_slice_starts(region, regions[i].begin))
+            return regions[i].geography;
+    return SL_EMPTY;
+}
+
+enum sl_family sl_model_family(struct sl_slice model) {
+    model = sl_model_base(model);
     for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++)
         if (sl_slice_starts(model, families[i].prefix))
             return families[i].family;
     return SL_FAMILY_UNKNOWN;
+}
+
+/*
+ * '*' stands for any text. A mismatch goes back to the last '*' alone and lets it take in one byte
+ * more: what an earlier one could give up, the last can take as well. So the time is at most the
+ * product of both lengths.
+ */
+bool sl_model_matches(struct sl_slice pattern, struct sl_slice text) {
+    size_t p = 0, t = 0, star = SIZE_MAX, taken = 0;
+    while (t < text.len) {
+        if (p < pattern.len && pattern.ptr[p] == '*') {
+            star = p++;
+            taken = t;
+        } else if (p < pattern.len && pattern.ptr[p] == text.ptr[t]) {
+            p++;
+            t++;
+        } else if (star != SIZE_MAX) {
+            p = star + 1;
+            t = ++taken;
+        } else {
+            return false;
+        }
+    }
+    while (p < pattern.len && pattern.ptr[p] == '*')
+        p++;
+    return p == pattern.len;
 }
 
 struct sl_slice sl_model_successor(struct sl_slice model) {

@@ -3,11 +3,11 @@
  * (hop-by-hop headers, the client's signature), facts are read beside the body, and a withdrawn
  * model is replaced by splicing.
  */
-#include "dialect/llama.h"
+#include "dialect/bedrock_encode.h"
+#include "dialect/reading.h"
 #include "dialect/retired.h"
 #include "dialect/route.h"
-#include "sluice/core/model.h"
-#include "sluice/dialect/dialect.h"
+#include "sluice/dialect/wishes.h"
 #include "sluice/wire/eventstream.h"
 #include "sluice/wire/modelid.h"
 #include "sluice/wire/sse.h"
@@ -16,8 +16,6 @@
 /* A client reaches mantle by signing for it, or by this path prefix (for API keys, which name no
  * service). */
 #define MANTLE_PREFIX SL_LIT("/mantle")
-/* Texts of facts: model ids. */
-#define FACT_TEXT_MAX SL_MODEL_ID_MAX
 
 static bool serves(const struct sl_request_head *head) {
     (void)head;
@@ -39,14 +37,15 @@ static struct sl_slice signed_service(const struct sl_request_head *head) {
     return credential.service;
 }
 
-/* Headers that end here: the client's authentication, and what belongs to this hop. */
+/* Headers that end here: the client's authentication, its wishes of the gateway, and what belongs
+ * to this hop. */
 static bool is_dropped(const struct sl_headers *all, struct sl_slice name) {
     static const struct sl_slice dropped[] = {
         SL_LIT("host"),      SL_LIT("authorization"),        SL_LIT("x-amz-date"),
         SL_LIT("x-api-key"), SL_LIT("x-amz-security-token"), SL_LIT("x-amz-content-sha256"),
         SL_LIT("expect"),    SL_LIT("content-length"),       SL_LIT("accept-encoding"),
     };
-    if (name.len > 9 && sl_slice_ieq(sl_slice_head(name, 9), SL_LIT("x-sluice-")))
+    if (sl_wishes_own_header(name))
         return true;
     for (size_t i = 0; i < sizeof(dropped) / sizeof(dropped[0]); i++)
         if (sl_slice_ieq(dropped[i], name))
@@ -112,36 +111,17 @@ static int decode_model(struct sl_decode *d, struct sl_slice encoded) {
     return err;
 }
 
-/*
- * Facts of a request's body, over all model families and surfaces: one list, since a body has few
- * of them and the rest is absent. Everything from FACT_MAX_TOKENS on is a name for the same thing.
- */
-enum { FACT_MODEL, FACT_STREAM, FACT_PROMPT, FACT_MAX_TOKENS };
-static const char *const fact_paths[SL_DECODE_FACTS] = {
-    "model",
-    "stream",
-    "prompt",
-    "max_tokens",
-    "max_gen_len",
-    "inferenceConfig.maxTokens",
-    "textGenerationConfig.maxTokenCount",
-    "max_completion_tokens",
-    "max_output_tokens",
-};
-
 /* Bedrock's OpenAI and Anthropic surfaces name the model, and whether to stream, in the body. */
 static bool is_body_routed(enum sl_operation op) {
     return op == SL_OP_CHAT_COMPLETIONS || op == SL_OP_RESPONSES || op == SL_OP_MESSAGES ||
            op == SL_OP_MESSAGES_COUNT_TOKENS;
 }
 
-static int begin_facts(struct sl_decode *d) {
-    if (!sl_operation_info(d->call->operation)->metered && !is_body_routed(d->call->operation))
+static int begin_reading(struct sl_decode *d) {
+    if (d->failure || !sl_reading_wanted(d->call->operation))
         return SL_OK;
-    for (int i = 0; i < SL_DECODE_FACTS; i++)
-        d->fact[i].path = fact_paths[i];
-    d->reading_facts = true;
-    return sl_json_facts_init(&d->facts, d->fact, SL_DECODE_FACTS, FACT_TEXT_MAX);
+    d->own = sl_arena_alloc(d->arena, sizeof(struct sl_reading));
+    return d->own ? sl_reading_begin(d->own) : SL_E_NOMEM;
 }
 
 static int begin_call(struct sl_decode *d, const struct sl_request_head *head,
@@ -153,6 +133,8 @@ static int begin_call(struct sl_decode *d, const struct sl_request_head *head,
         call->plane = info->plane;
     call->framing = info->framing;
     call->max_tokens = -1;
+    d->ask->operation = route->operation;
+    d->ask->stream = info->framing == SL_FRAMING_EVENTSTREAM;
     int err = sl_arena_copy(d->arena, head->method, &call->method);
     if (!err)
         err = copy_target(d, path, sl_target_query(head->target));
@@ -165,7 +147,9 @@ static int begin_call(struct sl_decode *d, const struct sl_request_head *head,
         key = sl_headers_get(&head->headers, SL_LIT("idempotency-key"));
     if (!err && key.len > 0)
         err = sl_arena_copy(d->arena, key, &call->rejoin_key);
-    return err ? err : begin_facts(d);
+    if (!err)
+        err = sl_wishes_read(d, head);
+    return err ? err : begin_reading(d);
 }
 
 /* Paths of Bedrock's that are not carried, and paths of other services. */
@@ -221,40 +205,43 @@ static int body(struct sl_decode *d, struct sl_slice bytes) {
     if (err)
         return err;
     sl_sha256_update(&d->digest, bytes);
-    /* A body that is not JSON is Bedrock's to refuse; only the facts are lost. */
-    if (d->reading_facts && sl_json_facts_feed(&d->facts, bytes) != SL_OK)
-        d->reading_facts = false;
+    if (d->own)
+        sl_reading_feed(d->own, bytes);
     return SL_OK;
 }
 
-static int take_facts(struct sl_decode *d) {
-    struct sl_call *call = d->call;
-    for (int i = FACT_MAX_TOKENS; i < SL_DECODE_FACTS; i++)
-        if (d->fact[i].type == SL_FACT_NUMBER)
-            call->max_tokens = d->fact[i].integer;
-    if (!is_body_routed(call->operation))
+/* What the surfaces say in the body instead of in the path. */
+static int take_routing(struct sl_decode *d) {
+    const struct sl_json_fact *stream = sl_reading_fact(d->own, SL_READING_STREAM);
+    const struct sl_json_fact *model = sl_reading_fact(d->own, SL_READING_MODEL);
+    if (stream && stream->type == SL_FACT_BOOL && stream->integer) {
+        d->call->framing = SL_FRAMING_SSE;
+        d->ask->stream = true;
+    }
+    if (!model || model->type != SL_FACT_STRING || model->cut)
         return SL_OK;
-    if (d->fact[FACT_STREAM].type == SL_FACT_BOOL && d->fact[FACT_STREAM].integer)
-        call->framing = SL_FRAMING_SSE;
-    const struct sl_json_fact *model = &d->fact[FACT_MODEL];
-    if (model->type == SL_FACT_STRING && !model->cut)
-        return sl_arena_copy(d->arena, sl_buf_slice(&model->text), &call->model);
-    return SL_OK;
+    return sl_arena_copy(d->arena, sl_buf_slice(&model->text), &d->call->model);
 }
 
 static int finish(struct sl_decode *d) {
+    const struct sl_json_fact *prompt = NULL;
+    int err = SL_OK;
     if (d->failure)
         return SL_OK;
-    int err = SL_OK;
-    if (d->reading_facts && sl_json_facts_finish(&d->facts) == SL_OK)
-        err = take_facts(d);
-    else
-        d->reading_facts = false;
-    if (!err)
-        err = sl_retired_replace(d, d->reading_facts ? &d->fact[FACT_PROMPT] : NULL);
+    if (d->own) {
+        /* A body that is not JSON is Bedrock's to refuse; only what it says is lost. */
+        sl_reading_finish(d->own, d->call);
+        prompt = sl_reading_fact(d->own, SL_READING_PROMPT);
+        if (is_body_routed(d->call->operation))
+            err = take_routing(d);
+    }
     if (!err)
         sl_sha256_final(&d->digest, d->call->body_sha256);
-    return err;
+    return err ? err : sl_retired_replace(d, prompt);
+}
+
+static void release(struct sl_decode *d) {
+    sl_reading_done(d->own);
 }
 
 static int error(struct sl_arena *arena, enum sl_operation op, enum sl_failure kind,
@@ -315,12 +302,15 @@ const struct sl_dialect sl_dialect_bedrock = {
     .begin = begin,
     .body = body,
     .finish = finish,
+    .release = release,
+    .encoder = sl_bedrock_encoder,
     .error = error,
     .broken = broken,
 };
 
 const struct sl_dialect *sl_dialect_for(const struct sl_request_head *head) {
-    static const struct sl_dialect *const all[] = {&sl_dialect_bedrock};
+    static const struct sl_dialect *const all[] = {&sl_dialect_openai, &sl_dialect_anthropic,
+                                                   &sl_dialect_rest, &sl_dialect_bedrock};
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         if (all[i]->serves(head))
             return all[i];
@@ -328,7 +318,7 @@ const struct sl_dialect *sl_dialect_for(const struct sl_request_head *head) {
 }
 
 void sl_decode_done(struct sl_decode *d) {
-    if (d->facts.facts)
-        sl_json_facts_done(&d->facts);
+    if (d->own && d->dialect->release)
+        d->dialect->release(d);
     *d = (struct sl_decode){0};
 }

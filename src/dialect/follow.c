@@ -6,15 +6,26 @@
  *   Converse / its stream     usage, in the document / in the metadata frame
  *   OpenAI, Anthropic         usage, in the document / in some of the events
  *
- * A frame is copied aside while it arrives, so that it can be looked into once it is whole.
+ * A frame is copied aside while it arrives, so that it can be looked into once it is whole. What
+ * tells whether an answer may be given to others as well (verdict.h) stands in the same places, and
+ * in the events that begin a block of content.
  */
 #include "sluice/dialect/follow.h"
 
+#include "dialect/frames.h"
+#include "dialect/reading.h"
 #include "dialect/usage.h"
+
+static int on_token(void *ctx, const struct sl_json_token *token) {
+    struct sl_follow *f = ctx;
+    sl_verdict_token(&f->verdict, token);
+    return sl_json_facts_token(&f->facts, token);
+}
 
 static void begin_document(struct sl_follow *f) {
     sl_usage_facts(f->fact);
-    f->reading_facts =
+    sl_json_init(&f->document, on_token, f);
+    f->reading =
         sl_json_facts_init(&f->facts, f->fact, SL_FOLLOW_FACTS, SL_USAGE_TEXT_MAX) == SL_OK;
 }
 
@@ -36,6 +47,7 @@ int sl_follow_init(struct sl_follow *f, enum sl_operation op, int status,
     *f = (struct sl_follow){.operation = op, .usage = SL_USAGE_UNKNOWN, .line_empty = true};
     f->framing = framing_of(status, headers);
     sl_buf_init(&f->capture, SL_FOLLOW_CAPTURE_MAX);
+    sl_buf_init(&f->chunk, SL_FOLLOW_CAPTURE_MAX);
     sl_usage_from_headers(&f->usage, headers);
     switch (f->framing) {
     case SL_FRAMING_EVENTSTREAM:
@@ -45,7 +57,7 @@ int sl_follow_init(struct sl_follow *f, enum sl_operation op, int status,
         sl_sse_init(&f->sse, SL_FOLLOW_CAPTURE_MAX);
         break;
     case SL_FRAMING_WHOLE:
-        if (status == 200 && sl_operation_info(op)->metered)
+        if (status == 200 && sl_reading_wanted(op))
             begin_document(f);
         break;
     }
@@ -54,6 +66,7 @@ int sl_follow_init(struct sl_follow *f, enum sl_operation op, int status,
 
 void sl_follow_done(struct sl_follow *f) {
     sl_buf_done(&f->capture);
+    sl_buf_done(&f->chunk);
     if (f->framing == SL_FRAMING_SSE)
         sl_sse_done(&f->sse);
     if (f->facts.facts)
@@ -67,33 +80,50 @@ static void capture(struct sl_follow *f, struct sl_slice bytes) {
         f->capture_cut = true;
 }
 
+/* Only the last chunk of an InvokeModel stream has metrics; no other says that it is the last. */
+static void look_into_chunk(struct sl_follow *f, const struct sl_eventstream_message *message) {
+    sl_buf_clear(&f->chunk);
+    if (sl_frame_chunk(message, &f->chunk) != SL_OK) {
+        f->blind = true;
+        return;
+    }
+    struct sl_slice json = sl_buf_slice(&f->chunk);
+    sl_verdict_read(&f->verdict, json);
+    if (sl_slice_search(json, SL_LIT("\"amazon-bedrock-invocationMetrics\"")) < json.len) {
+        sl_usage_from_json(&f->usage, json);
+        f->ended = true;
+    }
+}
+
 static void look_into_event(struct sl_follow *f, const struct sl_eventstream_message *message) {
     struct sl_slice type = sl_eventstream_string(message->headers, SL_LIT(":event-type"));
-    if (sl_slice_eq(type, SL_LIT("messageStop")))
+    bool stop = sl_slice_eq(type, SL_LIT("messageStop"));
+    bool metadata = sl_slice_eq(type, SL_LIT("metadata"));
+    if (sl_slice_eq(type, SL_LIT("chunk")))
+        look_into_chunk(f, message);
+    if (stop)
         f->ended = true;
-    else if (sl_slice_eq(type, SL_LIT("metadata")))
+    if (metadata)
         sl_usage_from_json(&f->usage, message->payload);
+    if (stop || metadata || sl_slice_eq(type, SL_LIT("contentBlockStart")))
+        sl_verdict_read(&f->verdict, message->payload);
 }
 
 static void look_into_frame(struct sl_follow *f) {
     struct sl_eventstream_message message;
     if (f->capture_cut || sl_eventstream_decode(sl_buf_slice(&f->capture), &message) < 0) {
         f->begun = true; /* too large for an exception */
+        f->blind = true;
         return;
     }
-    struct sl_slice kind = sl_eventstream_string(message.headers, SL_LIT(":message-type"));
-    bool error = sl_slice_eq(kind, SL_LIT("error"));
-    if (!error && !sl_slice_eq(kind, SL_LIT("exception"))) {
+    enum sl_failure failure = sl_frame_failure(&message);
+    if (failure == SL_FAILURE_NONE) {
         f->begun = true; /* as SDKs do: what is no failure is content, known to us or not */
         look_into_event(f, &message);
         return;
     }
-    struct sl_slice name = sl_eventstream_string(
-        message.headers, error ? SL_LIT(":error-code") : SL_LIT(":exception-type"));
     if (f->failure == SL_FAILURE_NONE)
-        f->failure = sl_failure_named(name);
-    if (f->failure == SL_FAILURE_NONE)
-        f->failure = SL_FAILURE_STREAM_ERROR; /* a name not modelled: not one to try again for */
+        f->failure = failure;
     f->ended = true;
 }
 
@@ -117,10 +147,19 @@ static int feed_frames(struct sl_follow *f, struct sl_slice bytes) {
     return SL_OK;
 }
 
+static bool ends_message(const struct sl_sse_event *event) {
+    return sl_slice_eq(event->data, SL_LIT("[DONE]")) ||
+           sl_slice_eq(event->event, SL_LIT("message_stop")) ||
+           sl_slice_eq(event->event, SL_LIT("response.completed"));
+}
+
 static int on_sse_event(void *ctx, const struct sl_sse_event *event) {
     struct sl_follow *f = ctx;
     if (sl_slice_search(event->data, SL_LIT("\"usage\"")) < event->data.len)
         sl_usage_from_json(&f->usage, event->data);
+    sl_verdict_read(&f->verdict, event->data);
+    if (ends_message(event))
+        f->ended = true;
     return SL_OK;
 }
 
@@ -147,15 +186,18 @@ static int feed_sse(struct sl_follow *f, struct sl_slice bytes) {
     f->begun = true;
     /* An event too long to look into costs its facts, not the stream. */
     int err = sl_sse_feed(&f->sse, bytes, on_sse_event, f);
-    return err == SL_E_LIMIT ? SL_OK : err;
+    if (err != SL_E_LIMIT)
+        return err;
+    f->blind = true;
+    return SL_OK;
 }
 
 static int feed_document(struct sl_follow *f, struct sl_slice bytes) {
     f->seen += bytes.len;
     f->whole = f->seen;
     f->begun = true;
-    if (f->reading_facts && sl_json_facts_feed(&f->facts, bytes) != SL_OK)
-        f->reading_facts = false;
+    if (f->reading && sl_json_feed(&f->document, bytes) != SL_OK)
+        f->reading = false;
     return SL_OK;
 }
 
@@ -176,23 +218,30 @@ static int finish_frames(struct sl_follow *f) {
     /* SDKs take a clean end for success; only ConverseStream has an event that says it is one. */
     if (f->operation == SL_OP_CONVERSE_STREAM && !f->ended)
         return SL_E_EOF;
-    struct sl_eventstream_message last;
-    bool chunks = f->operation == SL_OP_INVOKE_MODEL_STREAM;
-    if (chunks && !f->capture_cut && sl_eventstream_decode(sl_buf_slice(&f->capture), &last) > 0)
-        sl_usage_from_chunk(&f->usage, last.payload);
     return SL_OK;
 }
 
+static void finish_document(struct sl_follow *f) {
+    if (!f->reading || sl_json_finish(&f->document) != SL_OK)
+        return;
+    sl_usage_from_facts(&f->usage, f->fact);
+    f->ended = true;
+}
+
 int sl_follow_finish(struct sl_follow *f) {
+    int err = SL_OK;
     switch (f->framing) {
     case SL_FRAMING_EVENTSTREAM:
-        return finish_frames(f);
+        err = finish_frames(f);
+        break;
     case SL_FRAMING_SSE:
         f->whole = f->seen;
-        return SL_OK;
-    default:
-        if (f->reading_facts && sl_json_facts_finish(&f->facts) == SL_OK)
-            sl_usage_from_facts(&f->usage, f->fact);
-        return SL_OK;
+        break;
+    case SL_FRAMING_WHOLE:
+        finish_document(f);
+        break;
     }
+    f->storable =
+        !err && f->ended && !f->blind && f->failure == SL_FAILURE_NONE && !f->verdict.spoiled;
+    return err;
 }

@@ -2,7 +2,9 @@
 #include "dialect/retired.h"
 
 #include "dialect/llama.h"
+#include "dialect/reading.h"
 #include "sluice/core/model.h"
+#include "sluice/wire/json_view.h"
 #include "sluice/wire/uri.h"
 
 /* Llama 2's context held about 16 KB of text; a body far beyond is no prompt of its, and is sent as
@@ -46,15 +48,13 @@ static int replace_target(struct sl_decode *d, struct sl_slice successor) {
 }
 
 /* Decodes the JSON string that is a fact's value. */
-static int take_text(void *ctx, const struct sl_json_token *token) {
-    return token->event == SL_JSON_STRING ? sl_buf_add(ctx, token->text) : SL_E_INVALID;
-}
-
 static int decode_string(struct sl_slice json, struct sl_buf *out) {
-    struct sl_json_tokenizer tokenizer;
-    sl_json_init(&tokenizer, take_text, out);
-    int err = sl_json_feed(&tokenizer, json);
-    return err ? err : sl_json_finish(&tokenizer);
+    struct sl_json_view view;
+    int err = sl_json_view_parse(&view, json, 1);
+    if (!err)
+        err = sl_json_text(&view, sl_json_root(&view), out);
+    sl_json_view_done(&view);
+    return err;
 }
 
 static int splice(struct sl_decode *d, struct sl_slice whole, const struct sl_json_fact *prompt,
@@ -75,14 +75,18 @@ static int splice(struct sl_decode *d, struct sl_slice whole, const struct sl_js
     return SL_OK;
 }
 
-static void hash_again(struct sl_decode *d) {
+/* What was said of the body as it came is said of it as it is sent. */
+static int read_again(struct sl_decode *d) {
     struct sl_chain_cursor cursor = {0};
     struct sl_slice piece;
-    sl_sha256_init(&d->digest);
+    struct sl_sha256 digest;
+    sl_sha256_init(&digest);
     while (sl_chain_peek(&d->call->body, &cursor, &piece, 1) == 1) {
-        sl_sha256_update(&d->digest, piece);
+        sl_sha256_update(&digest, piece);
         sl_chain_advance(&d->call->body, &cursor, piece.len);
     }
+    sl_sha256_final(&digest, d->call->body_sha256);
+    return sl_reading_of(d->call, &d->call->body);
 }
 
 /* Gives the prompt the successor's template. A prompt that cannot be read, or that grows without
@@ -105,8 +109,8 @@ static int replace_prompt(struct sl_decode *d, const struct sl_json_fact *prompt
         if (!err)
             err = splice(d, whole, prompt, sl_buf_slice(&json));
         if (!err) {
-            hash_again(d);
             d->call->edited = SL_LIT("model,prompt");
+            err = read_again(d);
         }
     }
     sl_buf_done(&old);

@@ -3,6 +3,7 @@
 #define SLUICE_SRC_DIALECT_RETIRED_H
 
 #include "sluice/dialect/dialect.h"
+#include "sluice/wire/json.h"
 
 /*
  * Replaces the model in the path and, where the template changed, the prompt in the body, and notes

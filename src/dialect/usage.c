@@ -1,10 +1,6 @@
 /* Several names for the same four numbers: tables of paths, one reader. */
 #include "dialect/usage.h"
 
-#include <openssl/base64.h>
-
-#include "sluice/base/mem.h"
-
 /* Which number a fact is. */
 enum field { INPUT, OUTPUT, CACHE_READ, CACHE_WRITE };
 
@@ -87,26 +83,5 @@ void sl_usage_from_json(struct sl_usage *usage, struct sl_slice json) {
         return;
     if (sl_json_facts_feed(&reader, json) == SL_OK && sl_json_facts_finish(&reader) == SL_OK)
         sl_usage_from_facts(usage, facts);
-    sl_json_facts_done(&reader);
-}
-
-static void from_base64(struct sl_usage *usage, struct sl_slice text) {
-    size_t size, len;
-    if (!EVP_DecodedLength(&size, text.len))
-        return;
-    uint8_t *json = sl_alloc(size);
-    if (json && EVP_DecodeBase64(json, &len, size, (const uint8_t *)text.ptr, text.len))
-        sl_usage_from_json(usage, sl_slice_of(json, len));
-    sl_free(json);
-}
-
-void sl_usage_from_chunk(struct sl_usage *usage, struct sl_slice payload) {
-    struct sl_json_fact bytes = {.path = "bytes"};
-    struct sl_json_facts reader;
-    if (sl_json_facts_init(&reader, &bytes, 1, SL_FOLLOW_CAPTURE_MAX) != SL_OK)
-        return;
-    if (sl_json_facts_feed(&reader, payload) == SL_OK && sl_json_facts_finish(&reader) == SL_OK &&
-        bytes.type == SL_FACT_STRING && !bytes.cut)
-        from_base64(usage, sl_buf_slice(&bytes.text));
     sl_json_facts_done(&reader);
 }

@@ -15,7 +15,5 @@ void sl_usage_facts(struct sl_json_fact *facts);
 void sl_usage_from_facts(struct sl_usage *usage, const struct sl_json_fact *facts);
 void sl_usage_from_headers(struct sl_usage *usage, const struct sl_headers *headers);
 void sl_usage_from_json(struct sl_usage *usage, struct sl_slice json);
-/* payload: {"bytes":"<base64>",…} of an InvokeModel stream. */
-void sl_usage_from_chunk(struct sl_usage *usage, struct sl_slice payload);
 
 #endif

@@ -8,14 +8,13 @@
 #include "flow/internal.h"
 #include "sluice/base/mem.h"
 
-#define OUT_OF_MEMORY  SL_LIT("The gateway is out of memory for this request.")
 #define MEMORY_IN_USE  SL_LIT("The gateway's memory (memory.max) is in use. Please try again.")
 #define EXCHANGE_MAGIC 0x65786331u /* "exc1" */
 /* Body bytes are only asked for while this much is free: what one more read of a connection brings,
  * in the chunks it takes. */
 #define BODY_HEADROOM (4 * SL_CHUNK_LARGE)
 
-static void set_state(struct sl_exchange *x, enum sl_exchange_state to) {
+void sl_exchange_set_state(struct sl_exchange *x, enum sl_exchange_state to) {
     static const unsigned char legal[SL_EXCHANGE_STATES][SL_EXCHANGE_STATES] = {
         [SL_EXCHANGE_RECEIVING] = {[SL_EXCHANGE_WAITING] = 1, [SL_EXCHANGE_CLOSED] = 1},
         [SL_EXCHANGE_WAITING] = {[SL_EXCHANGE_SENDING] = 1, [SL_EXCHANGE_CLOSED] = 1},
@@ -29,6 +28,10 @@ static void on_answer_change(void *ctx) {
     sl_flow_ready_exchange(ctx);
 }
 
+struct sl_client *sl_exchange_client(const struct sl_exchange *x) {
+    return x->proof.client ? x->proof.client : sl_client_everybody();
+}
+
 static void leave_flight(struct sl_exchange *x) {
     struct sl_flight *f = x->flight;
     sl_reader_detach(&x->reader);
@@ -37,8 +40,19 @@ static void leave_flight(struct sl_exchange *x) {
         return;
     if (f->state == SL_FLIGHT_FORMING)
         sl_flight_drop(f);
-    else
+    else {
+        sl_flight_reconsider(f);
         sl_flow_ready_flight(f);
+    }
+}
+
+static void leave_answer(struct sl_exchange *x) {
+    leave_flight(x);
+    sl_kept_release(x->kept);
+    x->kept = NULL;
+    sl_gather_free(x);
+    sl_interim_end(x);
+    sl_timer_clear(x->flow->loop, &x->deadline_timer);
 }
 
 /* ---- answers made here ---- */
@@ -58,20 +72,21 @@ static int fill_local(struct sl_exchange *x, const struct sl_response_head *head
 
 /* Without memory even for an error's text, the client's connection is broken, and the exchange
  * stays as it is until it is closed. */
-static void answer_locally(struct sl_exchange *x, const struct sl_response_head *head,
-                           struct sl_slice body) {
+void sl_exchange_answer(struct sl_exchange *x, const struct sl_response_head *head,
+                        struct sl_slice body) {
     if (fill_local(x, head, body) != SL_OK) {
         sl_stream_abort(x->stream);
         return;
     }
-    leave_flight(x);
+    leave_answer(x);
+    sl_respond_done(x);
     sl_decode_done(&x->decode);
     x->has_local = true;
     bool attached = sl_reader_attach(&x->reader, &x->local);
     assert(attached);
     (void)attached;
     if (x->state == SL_EXCHANGE_RECEIVING)
-        set_state(x, SL_EXCHANGE_WAITING);
+        sl_exchange_set_state(x, SL_EXCHANGE_WAITING);
     sl_flow_ready_exchange(x);
 }
 
@@ -85,14 +100,15 @@ static int add_retry_after(struct sl_exchange *x, struct sl_headers *headers, ui
     return err ? err : sl_headers_add(headers, &x->arena, SL_LIT("x-amz-retry-after"), millis);
 }
 
-/* An error in the shape of the client's API. status 0: the kind's own. */
-static void refuse(struct sl_exchange *x, enum sl_failure kind, int status, struct sl_slice message,
-                   uint64_t retry_after_ms) {
+void sl_exchange_refuse(struct sl_exchange *x, enum sl_failure kind, int status,
+                        struct sl_slice message, uint64_t retry_after_ms) {
     struct sl_response_head head = {.content_length = SL_LENGTH_UNKNOWN};
     struct sl_buf body;
     enum sl_operation op = x->flight ? x->flight->call.operation : SL_OP_NONE;
     sl_buf_init(&body, 16384);
-    head.status = status ? status : sl_failure_info(kind)->status;
+    head.status = status               ? status
+                  : x->dialect->status ? x->dialect->status(kind)
+                                       : sl_failure_info(kind)->status;
     int err = x->dialect->error(&x->arena, op, kind, message, &head.headers, &body);
     if (!err && retry_after_ms)
         err = add_retry_after(x, &head.headers, retry_after_ms);
@@ -100,7 +116,7 @@ static void refuse(struct sl_exchange *x, enum sl_failure kind, int status, stru
     if (err)
         sl_stream_abort(x->stream);
     else
-        answer_locally(x, &head, sl_buf_slice(&body));
+        sl_exchange_answer(x, &head, sl_buf_slice(&body));
     sl_buf_done(&body);
 }
 
@@ -117,10 +133,26 @@ static void answer_health(struct sl_exchange *x) {
                        SL_LIT("application/json")) != SL_OK)
         sl_stream_abort(x->stream);
     else
-        answer_locally(x, &head, body);
+        sl_exchange_answer(x, &head, body);
 }
 
 /* ---- request ---- */
+
+/* This client waits no longer; others may read on. */
+static void on_deadline(void *ctx) {
+    struct sl_exchange *x = ctx;
+    struct sl_flight *f = x->flight;
+    struct sl_refusal why = {SL_SCARCE_CAPACITY, SL_NS_PER_S};
+    if (x->state != SL_EXCHANGE_WAITING || !f || f->state != SL_FLIGHT_QUEUED)
+        return;
+    f->flow->metrics->queue_refused++;
+    sl_line_forecast(f->line->line, x->priority, f->reserved, x->flow->loop->now,
+                     (uint64_t)x->flow->loop->wall_ms, &why.kind);
+    sl_exchange_refuse(x, SL_FAILURE_THROTTLED, 0,
+                       SL_LIT("The request waited for as long as it allows (x-sluice-timeout). "
+                              "Please wait before trying again."),
+                       why.wait_ns / SL_NS_PER_MS);
+}
 
 static struct sl_exchange *new_exchange(struct sl_flow *flow, struct sl_stream *stream,
                                         const struct sl_request_head *head) {
@@ -136,7 +168,14 @@ static struct sl_exchange *new_exchange(struct sl_flow *flow, struct sl_stream *
     x->dialect = sl_dialect_for(head);
     sl_rand_uuid(x->id);
     sl_arena_init(&x->arena, SL_EXCHANGE_ARENA_MAX);
+    x->ask.id = x->id;
+    x->ask.created = (uint64_t)(flow->loop->wall_ms / 1000);
+    x->deadline = SL_NEVER;
     sl_reader_init(&x->reader, on_answer_change, x);
+    sl_chain_init(&x->encoded, &flow->memory);
+    sl_timer_init(&x->deadline_timer, on_deadline, x);
+    sl_timer_init(&x->pace_timer, on_answer_change, x);
+    sl_list_init(&x->waiting_link);
     sl_list_init(&x->ready_link);
     sl_list_init(&x->paused_link);
     sl_list_push_back(&flow->exchanges, &x->link);
@@ -148,11 +187,12 @@ static bool answer_early(struct sl_exchange *x) {
     struct sl_flow *flow = x->flow;
     if (flow->settings.guard_hosts &&
         !sl_guard_allows(x->request, flow->settings.hosts, flow->settings.host_count)) {
-        refuse(x, SL_FAILURE_DENIED, 0,
-               SL_LIT("This gateway asks for no key, so it answers only to an IP address, "
-                      "localhost, or a name listed "
-                      "under `hosts`, and to no web page of another origin."),
-               0);
+        sl_exchange_refuse(
+            x, SL_FAILURE_DENIED, 0,
+            SL_LIT("This gateway asks for no key, so it answers only to an IP address, "
+                   "localhost, or a name listed "
+                   "under `hosts`, and to no web page of another origin."),
+            0);
         return true;
     }
     if (is_health(x->request)) {
@@ -161,8 +201,8 @@ static bool answer_early(struct sl_exchange *x) {
     }
     if (flow->draining) {
         sl_stream_close_connection_after(x->stream);
-        refuse(x, SL_FAILURE_UNAVAILABLE, 0, SL_LIT("The gateway is stopping. Please try again."),
-               1000);
+        sl_exchange_refuse(x, SL_FAILURE_UNAVAILABLE, 0,
+                           SL_LIT("The gateway is stopping. Please try again."), 1000);
         return true;
     }
     return false;
@@ -210,38 +250,63 @@ void sl_exchange_resume_body(struct sl_exchange *x) {
     if (x->state != SL_EXCHANGE_RECEIVING || has_memory(x)) {
         unpause_body(x);
     } else if (x->flow->loop->now >= x->paused_until) {
-        refuse(x, SL_FAILURE_UNAVAILABLE, 0, MEMORY_IN_USE, 1000);
+        sl_exchange_refuse(x, SL_FAILURE_UNAVAILABLE, 0, MEMORY_IN_USE, 1000);
         unpause_body(x); /* what still comes is thrown away */
     }
 }
 
-static int verify_at_head(struct sl_exchange *x, enum sl_failure *failure,
-                          struct sl_slice *message) {
-    const struct sl_gate *gate = x->flow->settings.gate;
-    return gate ? gate->at_head(gate->ctx, x->request, failure, message) : SL_OK;
+/* Pages that explain the gateway: read by people in a browser, which shows no key. */
+static bool is_open_page(const struct sl_request_head *head) {
+    struct sl_slice path = sl_target_path(head->target);
+    return sl_slice_eq(head->method, SL_LIT("GET")) &&
+           (sl_slice_eq(path, SL_LIT("/docs")) || sl_slice_eq(path, SL_LIT("/openapi.json")));
+}
+
+/* Who it is. False when it has been refused. */
+static bool identify(struct sl_exchange *x) {
+    struct sl_flow *flow = x->flow;
+    const struct sl_conn_info *conn = sl_stream_conn(x->stream);
+    if (!flow->settings.keys || is_open_page(x->request))
+        return true;
+    int known = sl_proof_head(flow->settings.keys, &x->proof, &flow->settings.verify, x->request,
+                              sl_slice_str(conn->subject), sl_slice_str(conn->peer), &x->arena,
+                              flow->loop->now, (uint64_t)flow->loop->wall_ms / 1000);
+    x->stranger = known == SL_E_AGAIN;
+    if (x->stranger)
+        sl_sha256_init(&x->received_hash);
+    if (known == SL_OK || x->stranger)
+        return true;
+    if (known == SL_E_DENIED)
+        sl_exchange_refuse(x, x->proof.failure, 0, x->proof.message, 0);
+    else
+        sl_exchange_refuse(x, SL_FAILURE_UNAVAILABLE, 0, SL_OUT_OF_MEMORY, 1000);
+    return false;
 }
 
 static void begin_call(struct sl_exchange *x) {
     struct sl_flow *flow = x->flow;
-    enum sl_failure failure = SL_FAILURE_DENIED;
-    struct sl_slice message = SL_EMPTY;
-    int known = verify_at_head(x, &failure, &message);
-    if (known != SL_OK && known != SL_E_AGAIN) {
-        refuse(x, failure, 0, message, 0);
+    if (!identify(x))
         return;
-    }
-    x->stranger = known == SL_E_AGAIN;
     x->flight = sl_flight_new(flow, x->dialect, x->stranger ? &flow->strangers : &flow->bodies);
     if (!x->flight) {
         sl_stream_abort(x->stream);
         return;
     }
+    x->flight->client = sl_exchange_client(x);
+    sl_keys_hold(x->flight->client);
+    x->has_grants = !x->flight->client->unlimited;
+    if (x->has_grants)
+        sl_grants_begin(&x->grants, x->flight->client->s3_prefix);
     x->decode = (struct sl_decode){.dialect = x->dialect,
                                    .settings = &flow->settings.dialect,
                                    .arena = &x->flight->arena,
-                                   .call = &x->flight->call};
+                                   .call = &x->flight->call,
+                                   .ask_arena = &x->arena,
+                                   .ask = &x->ask,
+                                   .tenant = x->flight->client->tenant};
+    x->begun = true;
     if (x->dialect->begin(&x->decode, x->request) != SL_OK)
-        refuse(x, SL_FAILURE_UNAVAILABLE, 0, OUT_OF_MEMORY, 1000);
+        sl_exchange_refuse(x, SL_FAILURE_UNAVAILABLE, 0, SL_OUT_OF_MEMORY, 1000);
     else if (x->decode.failure)
         sl_flow_ready_exchange(x);
     else if (x->request->content_length != 0 && !has_memory(x))
@@ -267,14 +332,14 @@ static void *on_malformed(void *server, struct sl_stream *stream,
     static const struct sl_request_head nothing = {.content_length = SL_LENGTH_UNKNOWN};
     struct sl_exchange *x = new_exchange(server, stream, head ? head : &nothing);
     if (x)
-        refuse(x, failure_for_status(status), status, sl_slice_str(why), 0);
+        sl_exchange_refuse(x, failure_for_status(status), status, sl_slice_str(why), 0);
     return x;
 }
 
 static void on_fault(void *ctx, int status, const char *why) {
     struct sl_exchange *x = ctx;
     if (x->state == SL_EXCHANGE_RECEIVING)
-        refuse(x, failure_for_status(status), status, sl_slice_str(why), 0);
+        sl_exchange_refuse(x, failure_for_status(status), status, sl_slice_str(why), 0);
 }
 
 static void on_body(void *ctx, struct sl_slice bytes) {
@@ -282,8 +347,12 @@ static void on_body(void *ctx, struct sl_slice bytes) {
     x->received += bytes.len;
     if (x->state != SL_EXCHANGE_RECEIVING || x->decode.failure)
         return; /* answered already: the rest is of no interest */
+    if (x->stranger)
+        sl_sha256_update(&x->received_hash, bytes);
+    if (x->has_grants)
+        sl_grants_feed(&x->grants, bytes);
     if (x->dialect->body(&x->decode, bytes) != SL_OK) {
-        refuse(x, SL_FAILURE_UNAVAILABLE, 0, MEMORY_IN_USE, 1000);
+        sl_exchange_refuse(x, SL_FAILURE_UNAVAILABLE, 0, MEMORY_IN_USE, 1000);
         return;
     }
     if (!has_memory(x))
@@ -297,21 +366,7 @@ static void on_body_end(void *ctx) {
         sl_flow_ready_exchange(x);
 }
 
-/* ---- response ---- */
-
-static size_t peek(void *ctx, struct sl_slice *out, size_t max, bool *end) {
-    struct sl_exchange *x = ctx;
-    *end = false;
-    return x->reader.answer ? sl_reader_peek(&x->reader, out, max, end) : 0;
-}
-
-static void advance(void *ctx, size_t n) {
-    struct sl_exchange *x = ctx;
-    x->sent += n;
-    sl_reader_advance(&x->reader, n);
-    if (x->flight && x->flight->paused)
-        sl_flow_ready_flight(x->flight);
-}
+/* ---- the end ---- */
 
 static void on_close(void *ctx, enum sl_close_reason reason) {
     struct sl_exchange *x = ctx;
@@ -319,11 +374,14 @@ static void on_close(void *ctx, enum sl_close_reason reason) {
         x->usage = x->flight->follow.usage;
     if (x->flight && reason == SL_CLOSE_DONE)
         x->flight->delivered = true;
+    if (x->kept)
+        x->usage = x->kept->meta.usage;
     sl_exchange_log(x, reason);
-    leave_flight(x);
+    leave_answer(x);
+    sl_respond_done(x);
     x->stream = NULL;
     x->request = NULL;
-    set_state(x, SL_EXCHANGE_CLOSED);
+    sl_exchange_set_state(x, SL_EXCHANGE_CLOSED);
     sl_list_remove(&x->ready_link);
     sl_list_remove(&x->paused_link);
     sl_list_remove(&x->link);
@@ -334,6 +392,11 @@ void sl_exchange_free(struct sl_exchange *x) {
     assert(x->state == SL_EXCHANGE_CLOSED);
     sl_list_remove(&x->link);
     sl_decode_done(&x->decode);
+    if (x->begun && x->dialect->ended)
+        x->dialect->ended(&x->ask);
+    sl_proof_done(&x->proof);
+    if (x->has_grants)
+        sl_grants_done(&x->grants);
     if (x->has_local)
         sl_answer_done(&x->local);
     sl_arena_done(&x->arena);
@@ -343,128 +406,180 @@ void sl_exchange_free(struct sl_exchange *x) {
 
 /* ---- steps ---- */
 
+/* The signature covers the body, which is in now. */
 static bool verify_at_body(struct sl_exchange *x) {
-    const struct sl_gate *gate = x->flow->settings.gate;
-    enum sl_failure failure = SL_FAILURE_DENIED;
-    struct sl_slice message = SL_EMPTY;
+    struct sl_flow *flow = x->flow;
+    uint8_t hash[SL_SHA256_SIZE];
     if (!x->stranger)
         return true;
-    if (gate->at_body(gate->ctx, x->request, x->flight->call.body_sha256, &failure, &message) !=
-        SL_OK) {
-        refuse(x, failure, 0, message, 0);
+    sl_sha256_final(&x->received_hash, hash);
+    int err = sl_proof_body(flow->settings.keys, &x->proof, &flow->settings.verify, x->request,
+                            hash, sl_slice_str(sl_stream_conn(x->stream)->peer), &x->arena,
+                            flow->loop->now, (uint64_t)flow->loop->wall_ms / 1000);
+    if (err) {
+        bool denied = err == SL_E_DENIED;
+        sl_exchange_refuse(x, denied ? x->proof.failure : SL_FAILURE_UNAVAILABLE, 0,
+                           denied ? x->proof.message : SL_OUT_OF_MEMORY, 0);
         return false;
     }
     x->stranger = false;
-    if (sl_budget_move(&x->flight->body_budget, &x->flow->bodies))
+    sl_keys_release(x->flight->client); /* what the head said it was; now it is known */
+    x->flight->client = sl_exchange_client(x);
+    sl_keys_hold(x->flight->client);
+    if (sl_budget_move(&x->flight->body_budget, &flow->bodies))
         return true;
-    refuse(x, SL_FAILURE_UNAVAILABLE, 0, MEMORY_IN_USE, 1000);
+    sl_exchange_refuse(x, SL_FAILURE_UNAVAILABLE, 0, MEMORY_IN_USE, 1000);
     return false;
 }
 
+/* Whether this client may make this call; false when it has been refused. */
+static bool permit(struct sl_exchange *x) {
+    struct sl_slice why = sl_grants_refusal(x);
+    if (why.len > 0)
+        sl_exchange_refuse(x, SL_FAILURE_DENIED, 0, why, 0);
+    return why.len == 0;
+}
+
+/* What the client wishes of its wait; it may ask for less than its key has, never for more. */
+static void take_wishes(struct sl_exchange *x) {
+    struct sl_call *call = &x->flight->call;
+    const struct sl_client *client = x->flight->client;
+    enum sl_class usual = client->unlimited ? SL_CLASS_NORMAL : client->priority;
+    if (call->priority == SL_CLASS_COUNT)
+        call->priority = usual;
+    else if (!client->unlimited && call->priority < client->priority)
+        call->priority = client->priority;
+    x->priority = call->priority;
+    uint64_t wait_ns;
+    if (call->timeout_ms > 0 && !__builtin_mul_overflow(call->timeout_ms, SL_NS_PER_MS, &wait_ns) &&
+        !__builtin_add_overflow(x->started, wait_ns, &x->deadline) &&
+        sl_timer_set(x->flow->loop, &x->deadline_timer, x->deadline) != SL_OK)
+        x->deadline = SL_NEVER; /* no timer to be had: the queue's own bound holds */
+}
+
+static void read_answer(struct sl_exchange *x, struct sl_answer *answer) {
+    bool attached = sl_reader_attach(&x->reader, answer);
+    assert(attached);
+    (void)attached;
+    sl_exchange_set_state(x, SL_EXCHANGE_WAITING);
+}
+
+static void serve_kept(struct sl_exchange *x, struct sl_kept *kept) {
+    struct sl_metrics *m = x->flow->metrics;
+    sl_flight_drop(x->flight);
+    x->flight = NULL;
+    x->kept = kept;
+    sl_kept_hold(kept);
+    kept->hits++;
+    m->hits++;
+    if (kept->meta.cost > 0)
+        m->saved_nano_usd += (uint64_t)kept->meta.cost;
+    sl_metrics_add_saved(m, &kept->meta.usage);
+    read_answer(x, &kept->answer);
+}
+
+static void join(struct sl_exchange *x, struct sl_flight *other) {
+    x->flow->metrics->joins++;
+    sl_timer_clear(x->flow->loop, &other->linger);
+    sl_flight_drop(x->flight);
+    x->flight = other;
+    x->joined = true;
+    read_answer(x, &other->answer);
+    sl_flight_reconsider(other);
+}
+
 static void submit(struct sl_exchange *x) {
-    struct sl_flight *mine = x->flight;
+    struct sl_flight *mine = x->flight, *other;
+    struct sl_kept *kept;
+    bool refused;
     if (mine->call.served_model.len > 0) {
         x->flow->metrics->retired++;
         sl_flow_log_retired(x->flow, &mine->call);
     }
-    sl_decode_done(&x->decode);
-    x->flight = sl_flight_submit(mine);
-    x->joined = x->flight != mine;
-    bool attached = sl_reader_attach(&x->reader, &x->flight->answer);
-    assert(attached);
-    (void)attached;
-    set_state(x, SL_EXCHANGE_WAITING);
-}
-
-static void step_receiving(struct sl_exchange *x) {
-    if (x->decode.failure) {
-        refuse(x, x->decode.failure, 0, x->decode.message, 0);
+    other = sl_sharing_find(x, &kept, &refused);
+    if (refused) {
+        sl_exchange_refuse(x, SL_FAILURE_UNAVAILABLE, 504,
+                           SL_LIT("This answer is not in the cache (only-if-cached)."), 0);
         return;
     }
-    if (!x->body_over)
-        return;
-    if (x->dialect->finish(&x->decode) != SL_OK)
-        refuse(x, SL_FAILURE_UNAVAILABLE, 0, OUT_OF_MEMORY, 1000);
-    else if (x->decode.failure)
-        refuse(x, x->decode.failure, 0, x->decode.message, 0);
-    else if (verify_at_body(x))
+    sl_decode_done(&x->decode);
+    sl_interim_begin(x);
+    if (kept) {
+        serve_kept(x, kept);
+    } else if (other) {
+        join(x, other);
+    } else {
+        sl_flight_submit(mine, x->deadline);
+        sl_sharing_offer(mine);
+        read_answer(x, &mine->answer);
+    }
+}
+
+/* A name from the configuration in a native path: the call is for what it stands for. */
+static int resolve_alias(struct sl_exchange *x) {
+    const struct sl_dialect_settings *settings = &x->flow->settings.dialect;
+    struct sl_call *call = &x->flight->call;
+    x->flight->path_model = call->model;
+    if (!settings->alias || call->model.len == 0 || !sl_call_names_model_in_path(call))
+        return SL_OK;
+    struct sl_slice model = settings->alias(settings->alias_ctx, call->model);
+    return model.len ? sl_arena_copy(&x->flight->arena, model, &call->model) : SL_OK;
+}
+
+static void start(struct sl_exchange *x) {
+    take_wishes(x);
+    if (x->decode.parts > 0)
+        sl_gather_start(x);
+    else
         submit(x);
 }
 
-static int add_number(struct sl_exchange *x, struct sl_headers *h, struct sl_slice name,
-                      uint64_t value) {
-    char digits[24];
-    struct sl_buf text = {.ptr = digits, .cap = sizeof(digits), .max = sizeof(digits)};
-    int err = sl_buf_add_u64(&text, value);
-    return err ? err : sl_headers_add_copy(h, &x->arena, name, sl_buf_slice(&text));
+/* Answered by the dialect itself, without upstream. */
+static bool answer_by_dialect(struct sl_exchange *x) {
+    struct sl_response_head head = {.status = 200, .content_length = SL_LENGTH_UNKNOWN};
+    struct sl_buf body;
+    if (!x->dialect->local)
+        return false;
+    sl_buf_init(&body, 1 << 20);
+    bool local = x->dialect->local(&x->decode, &head, &body);
+    head.content_length = (int64_t)body.len;
+    if (local)
+        sl_exchange_answer(x, &head, sl_buf_slice(&body));
+    sl_buf_done(&body);
+    return local;
 }
 
-/* Upstream's headers as they are, and Sluice's own behind them. */
-static int response_headers(struct sl_exchange *x, struct sl_headers *out) {
-    const struct sl_headers *from = &x->reader.answer->head.headers;
-    const struct sl_flight *f = x->flight;
-    out->cap = from->count + 10;
-    out->items = sl_arena_calloc(&x->arena, out->cap, sizeof(*out->items));
-    if (!out->items)
-        return SL_E_NOMEM;
-    if (from->count)
-        memcpy(out->items, from->items, from->count * sizeof(*from->items));
-    out->count = from->count;
-    struct sl_slice cache = !f ? SL_LIT("bypass") : x->joined ? SL_LIT("join") : SL_LIT("miss");
-    int err = sl_headers_add(out, &x->arena, SL_LIT("x-sluice-request-id"), sl_slice_str(x->id));
-    if (!err)
-        err = sl_headers_add(out, &x->arena, SL_LIT("x-sluice-cache"), cache);
-    if (!err)
-        err = add_number(x, out, SL_LIT("x-sluice-queue-ms"), f ? f->queue_ns / SL_NS_PER_MS : 0);
-    if (!err)
-        err = add_number(x, out, SL_LIT("x-sluice-attempts"), f ? f->attempts : 0);
-    if (!err)
-        err = sl_headers_add(out, &x->arena, SL_LIT("x-sluice-target"),
-                             f && f->target_name.len ? f->target_name : SL_LIT("none"));
-    if (!err && f && f->call.served_model.len > 0)
-        err = sl_headers_add(out, &x->arena, SL_LIT("x-sluice-model"), f->call.served_model);
-    if (!err && f && f->call.edited.len > 0)
-        err = sl_headers_add(out, &x->arena, SL_LIT("x-sluice-edited"), f->call.edited);
-    return err;
-}
-
-static void respond(struct sl_exchange *x) {
-    struct sl_response_head head = x->reader.answer->head;
-    head.headers = (struct sl_headers){0};
-    if (response_headers(x, &head.headers) != SL_OK ||
-        sl_stream_respond(x->stream, &head) != SL_OK) {
-        sl_stream_abort(x->stream);
+static void step_receiving(struct sl_exchange *x) {
+    if (x->decode.failure && !x->stranger) {
+        sl_exchange_refuse(x, x->decode.failure, 0, x->decode.message, 0);
         return;
     }
-    x->status = head.status;
-    x->first_byte = x->flow->loop->now;
-    set_state(x, SL_EXCHANGE_SENDING);
+    if (!x->body_over || !verify_at_body(x))
+        return;
+    if (!x->decode.failure && x->dialect->finish(&x->decode) != SL_OK)
+        sl_exchange_refuse(x, SL_FAILURE_UNAVAILABLE, 0, SL_OUT_OF_MEMORY, 1000);
+    else if (x->decode.failure)
+        sl_exchange_refuse(x, x->decode.failure, 0, x->decode.message, 0);
+    else if (answer_by_dialect(x))
+        return;
+    else if (resolve_alias(x) != SL_OK)
+        sl_exchange_refuse(x, SL_FAILURE_UNAVAILABLE, 0, SL_OUT_OF_MEMORY, 1000);
+    else if (permit(x))
+        start(x);
 }
 
 static void step_waiting(struct sl_exchange *x) {
-    switch (x->reader.answer->state) {
-    case SL_ANSWER_NEW:
-        break;
-    case SL_ANSWER_BROKEN:
-        refuse(x, x->flight->failure, 0, x->flight->message, x->flight->retry_after_ms);
-        break;
-    default:
-        respond(x);
-    }
-}
-
-static void step_sending(struct sl_exchange *x) {
-    if (x->reader.answer->state == SL_ANSWER_BROKEN)
-        sl_stream_abort(x->stream);
+    if (x->gather)
+        sl_gather_step(x);
     else
-        sl_stream_wake(x->stream);
+        sl_respond_step_waiting(x);
 }
 
 typedef void (*step_fn)(struct sl_exchange *);
 static const step_fn steps[SL_EXCHANGE_STATES] = {
     [SL_EXCHANGE_RECEIVING] = step_receiving,
     [SL_EXCHANGE_WAITING] = step_waiting,
-    [SL_EXCHANGE_SENDING] = step_sending,
+    [SL_EXCHANGE_SENDING] = sl_respond_step_sending,
 };
 
 void sl_exchange_step(struct sl_exchange *x) {
@@ -483,8 +598,8 @@ const struct sl_front_handler *sl_flow_front_handler(void) {
         .on_body = on_body,
         .on_body_end = on_body_end,
         .on_fault = on_fault,
-        .peek = peek,
-        .advance = advance,
+        .peek = sl_respond_peek,
+        .advance = sl_respond_advance,
         .on_close = on_close,
     };
     return &handler;

@@ -1,25 +1,30 @@
 /*
- * Flights: one unit of upstream work each. The attempt's callbacks keep bytes and record; the step,
- * run once a turn, decides: hold or show, go on or break off, linger or die.
+ * Flights: one unit of upstream work each. The attempt's callbacks keep bytes and record
+ * (attempt.c); the step, run once a turn, decides: hold or show, try again, go on or break off,
+ * linger or die.
  */
-#include "flow/internal.h"
-
 #include <assert.h>
-#include <stdio.h>
 
+#include "flow/internal.h"
 #include "sluice/base/mem.h"
+#include "sluice/dialect/edit.h"
 
-#define OUT_OF_MEMORY SL_LIT("The gateway is out of memory for this request.")
-#define FLIGHT_MAGIC  0x666c7431u /* "flt1" */
+#define FLIGHT_MAGIC 0x666c7431u /* "flt1" */
+/* A learned max_tokens is never so small that an answer of ordinary length is cut. */
+#define LEAST_MAX_TOKENS 512
 
-static void set_state(struct sl_flight *f, enum sl_flight_state to) {
+void sl_flight_set_state(struct sl_flight *f, enum sl_flight_state to) {
     static const unsigned char legal[SL_FLIGHT_STATES][SL_FLIGHT_STATES] = {
         [SL_FLIGHT_FORMING] = {[SL_FLIGHT_QUEUED] = 1, [SL_FLIGHT_ENDED] = 1, [SL_FLIGHT_DEAD] = 1},
         [SL_FLIGHT_QUEUED] = {[SL_FLIGHT_RUNNING] = 1, [SL_FLIGHT_ENDED] = 1, [SL_FLIGHT_DEAD] = 1},
-        [SL_FLIGHT_RUNNING] =
-            {[SL_FLIGHT_HOLDING] = 1, [SL_FLIGHT_ENDED] = 1, [SL_FLIGHT_DEAD] = 1},
-        [SL_FLIGHT_HOLDING] =
-            {[SL_FLIGHT_FLOWING] = 1, [SL_FLIGHT_ENDED] = 1, [SL_FLIGHT_DEAD] = 1},
+        [SL_FLIGHT_RUNNING] = {[SL_FLIGHT_HOLDING] = 1,
+                               [SL_FLIGHT_QUEUED] = 1,
+                               [SL_FLIGHT_ENDED] = 1,
+                               [SL_FLIGHT_DEAD] = 1},
+        [SL_FLIGHT_HOLDING] = {[SL_FLIGHT_FLOWING] = 1,
+                               [SL_FLIGHT_QUEUED] = 1,
+                               [SL_FLIGHT_ENDED] = 1,
+                               [SL_FLIGHT_DEAD] = 1},
         [SL_FLIGHT_FLOWING] = {[SL_FLIGHT_ENDED] = 1, [SL_FLIGHT_DEAD] = 1},
         [SL_FLIGHT_ENDED] = {[SL_FLIGHT_DEAD] = 1},
     };
@@ -32,13 +37,6 @@ static void set_state(struct sl_flight *f, enum sl_flight_state to) {
     sl_list_push_back(&f->flow->dead_flights, &f->link);
 }
 
-static void unindex(struct sl_flight *f) {
-    if (!f->indexed)
-        return;
-    sl_table_remove(&f->flow->rejoin, &f->rejoin_node);
-    f->indexed = false;
-}
-
 static void give_back_body(struct sl_flight *f) {
     sl_chain_done(&f->call.body);
     bool given = sl_budget_prepay(&f->body_budget, 0);
@@ -46,42 +44,61 @@ static void give_back_body(struct sl_flight *f) {
     (void)given;
 }
 
+static void leave_target(struct sl_flight *f) {
+    if (f->target)
+        sl_target_ref_release(f->target);
+    f->target = NULL;
+}
+
 /* Gives back what upstream work holds; the answer stays for its readers. */
-static void settle(struct sl_flight *f) {
+static void settle(struct sl_flight *f, const struct sl_outcome *outcome) {
+    struct sl_flow *flow = f->flow;
     if (f->attempt)
         sl_attempt_cancel(f->attempt);
     f->attempt = NULL;
-    sl_sched_release(&f->flow->sched, &f->ticket);
-    if (f->target && --f->target->flights == 0 && f->target->retired) {
-        sl_target_free(f->target->target);
-        sl_free(f->target);
-    }
-    f->target = NULL;
+    if (f->ticket.state == SL_TICKET_WAITING)
+        sl_queue_cancel(flow->queue, &f->ticket);
+    else if (f->ticket.state == SL_TICKET_GRANTED)
+        sl_queue_settle(flow->queue, &f->ticket, outcome, flow->loop->now,
+                        (uint64_t)flow->loop->wall_ms);
+    if (f->line)
+        f->line->flights--;
+    f->line = NULL;
+    leave_target(f);
     give_back_body(f);
 }
 
-static void end(struct sl_flight *f) {
-    settle(f);
+static void end(struct sl_flight *f, const struct sl_outcome *outcome) {
+    settle(f, outcome);
+    sl_sharing_withdraw(f, &f->same);
     if (f->failure || f->answer.state == SL_ANSWER_BROKEN || f->answer.head.status != 200)
-        unindex(f); /* a failure is not handed to those who try again */
+        sl_sharing_withdraw(f, &f->rejoin); /* a failure is not handed to those who try again */
     sl_metrics_add_usage(f->flow->metrics, &f->follow.usage);
-    set_state(f, SL_FLIGHT_ENDED);
+    sl_flight_set_state(f, SL_FLIGHT_ENDED);
     sl_flow_ready_flight(f);
 }
 
-/* No answer: each reader tells so in its own dialect. */
-static void fail(struct sl_flight *f, enum sl_failure kind, struct sl_slice message) {
+static void fail_with(struct sl_flight *f, enum sl_failure kind, struct sl_slice message,
+                      const struct sl_outcome *outcome) {
     f->failure = kind;
     f->message = message;
     sl_answer_break(&f->answer);
-    end(f);
+    end(f, outcome);
+}
+
+void sl_flight_fail(struct sl_flight *f, enum sl_failure kind, struct sl_slice message) {
+    /* Nothing reached upstream. */
+    struct sl_outcome outcome = {.ending = SL_ENDING_CANCELED};
+    fail_with(f, kind, message, &outcome);
 }
 
 static void die(struct sl_flight *f) {
-    unindex(f);
-    settle(f);
+    struct sl_outcome outcome = sl_flight_outcome(f, SL_ENDING_CANCELED);
+    sl_sharing_withdraw(f, &f->same);
+    sl_sharing_withdraw(f, &f->rejoin);
+    settle(f, &outcome);
     sl_timer_clear(f->flow->loop, &f->linger);
-    set_state(f, SL_FLIGHT_DEAD);
+    sl_flight_set_state(f, SL_FLIGHT_DEAD);
 }
 
 static void on_linger(void *ctx) {
@@ -99,12 +116,16 @@ struct sl_flight *sl_flight_new(struct sl_flow *flow, const struct sl_dialect *d
     f->flow = flow;
     f->dialect = dialect;
     sl_arena_init(&f->arena, SL_EXCHANGE_ARENA_MAX);
+    sl_arena_init(&f->attempt_arena, SL_EXCHANGE_ARENA_MAX);
     sl_budget_init(&f->body_budget, SIZE_MAX, lender);
     sl_chain_init(&f->call.body, &f->body_budget);
     sl_answer_init(&f->answer, &f->arena, &flow->memory);
     sl_ticket_init(&f->ticket);
     sl_list_init(&f->ready_link);
     sl_timer_init(&f->linger, on_linger, f);
+    f->rejoin.flight = f->same.flight = f;
+    f->call.priority = SL_CLASS_COUNT;
+    f->call.cache.max_age = -1;
     f->follow.usage = SL_USAGE_UNKNOWN;
     sl_list_push_back(&flow->flights, &f->link);
     return f;
@@ -119,8 +140,11 @@ void sl_flight_free(struct sl_flight *f) {
     sl_list_remove(&f->link);
     sl_answer_done(&f->answer);
     give_back_body(f);
-    sl_follow_done(&f->follow);
+    sl_flight_forget(f);
+    sl_keys_release(f->client);
+    sl_arena_done(&f->attempt_arena);
     sl_arena_done(&f->arena);
+    sl_free(f->pace);
     f->magic = 0;
     sl_free(f);
 }
@@ -129,274 +153,292 @@ struct sl_flight *sl_flight_of_ticket(struct sl_ticket *ticket) {
     return SL_CONTAINER(ticket, struct sl_flight, ticket);
 }
 
-/* Headers that change what is answered; others (dates, traces, counts of tries) differ from try to
- * try. */
-static bool shapes_answer(struct sl_slice name) {
-    static const struct sl_slice prefixes[] = {SL_LIT("x-amzn-bedrock-"), SL_LIT("anthropic-"),
-                                               SL_LIT("openai-"), SL_LIT("accept"),
-                                               SL_LIT("content-type")};
-    for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
-        if (sl_slice_ieq(sl_slice_head(name, prefixes[i].len), prefixes[i]))
+/* ---- the queue ---- */
+
+/* Output tokens that Bedrock reserves: what was asked for, else the model's maximum. */
+static uint64_t reserved_output(const struct sl_flight *f) {
+    if (f->call.max_tokens >= 0)
+        return (uint64_t)f->call.max_tokens;
+    enum sl_family family = sl_model_family(f->call.model);
+    if (family == SL_FAMILY_TITAN_EMBED || family == SL_FAMILY_COHERE_EMBED)
+        return 0;
+    return sl_model_info(f->call.model)->max_output;
+}
+
+static bool may_fall_back(const struct sl_flight *f) {
+    enum sl_operation op = f->call.operation;
+    return op == SL_OP_CONVERSE || op == SL_OP_CONVERSE_STREAM;
+}
+
+static struct sl_slice next_fallback(const struct sl_flight *f) {
+    const struct sl_flow_policy *policy = &f->flow->settings.policy;
+    if (!policy->fallback || !may_fall_back(f))
+        return SL_EMPTY;
+    return policy->fallback(policy->ctx, f->call.model, f->fallback);
+}
+
+static struct sl_demand demand_of(struct sl_flight *f, uint64_t deadline) {
+    struct sl_flow *flow = f->flow;
+    struct sl_demand demand = {.tenant = f->client->tenant,
+                               .tenant_rpm = f->client->rpm,
+                               .tenant_tpm = f->client->tpm,
+                               .priority = f->call.priority,
+                               .bytes = sl_chain_len(&f->call.body),
+                               .deadline = deadline,
+                               .fallback_at = SL_NEVER};
+    if (sl_operation_info(f->call.operation)->metered) {
+        f->estimated_input = sl_estimate_input(&f->line->estimator, &f->call.load);
+        demand.tokens = f->reserved = f->estimated_input + reserved_output(f);
+    }
+    if (next_fallback(f).len > 0)
+        demand.fallback_at = flow->loop->now + flow->settings.fallback_after_ns;
+    return demand;
+}
+
+/* In the sentence's words, what the wait is for. */
+static struct sl_slice reason_of(enum sl_scarcity kind) {
+    switch (kind) {
+    case SL_SCARCE_REQUESTS:
+        return SL_LIT("Bedrock's quota of requests a minute is used up");
+    case SL_SCARCE_TOKENS:
+        return SL_LIT("Bedrock's quota of tokens a minute is used up");
+    case SL_SCARCE_DAY:
+        return SL_LIT("Bedrock's quota of tokens a day is used up");
+    case SL_SCARCE_CONNECTIONS:
+        return SL_LIT("as many calls as may run at once are running");
+    case SL_SCARCE_SHARE:
+        return SL_LIT("this key's own limit (rpm, tpm) is used up");
+    case SL_SCARCE_HEALTH:
+        return SL_LIT("Bedrock is refusing or failing calls at present");
+    default:
+        return SL_LIT("the gateway's queue is full (queue.max_requests, queue.max_bytes)");
+    }
+}
+
+void sl_flight_refuse(struct sl_flight *f, const struct sl_refusal *why) {
+    struct sl_slice message;
+    uint64_t ms = why->wait_ns == SL_NEVER ? 0 : why->wait_ns / SL_NS_PER_MS;
+    f->flow->metrics->queue_refused++;
+    f->queue_ns = f->flow->loop->now - f->ticket.queued_at;
+    f->retry_after_ms = ms > 0 ? ms : 1000;
+    if (sl_arena_printf(&f->arena, &message,
+                        "%s: %.*s, and the request cannot wait long enough. Please wait %llu s "
+                        "before trying again.",
+                        sl_scarcity_name(why->kind), SL_FMT(reason_of(why->kind)),
+                        (unsigned long long)((f->retry_after_ms + 999) / 1000)) != SL_OK)
+        message = SL_OUT_OF_MEMORY;
+    sl_flight_fail(f, SL_FAILURE_THROTTLED, message);
+}
+
+/* Into the line of the call's model. */
+static int enqueue(struct sl_flight *f, uint64_t deadline, struct sl_refusal *why) {
+    struct sl_flow *flow = f->flow;
+    struct sl_model_line *line = sl_flow_line(flow, &f->call, f->call.model);
+    *why = (struct sl_refusal){SL_SCARCE_CAPACITY, SL_NS_PER_S};
+    if (!line)
+        return SL_E_NOMEM;
+    if (f->line)
+        f->line->flights--;
+    f->line = line;
+    line->flights++;
+    if (line->route_count == 0)
+        return SL_E_NOTFOUND;
+    struct sl_demand demand = demand_of(f, deadline);
+    return sl_queue_submit(flow->queue, line->line, &f->ticket, &demand, flow->loop->now,
+                           (uint64_t)flow->loop->wall_ms, why);
+}
+
+/* No target serves this kind of call. */
+static void fail_unserved(struct sl_flight *f) {
+    if (f->flow->target_count == 0)
+        sl_flight_fail(f, SL_FAILURE_UNAVAILABLE,
+                       SL_LIT("The gateway has no upstream: see its log."));
+    else
+        sl_flight_fail(
+            f, SL_FAILURE_UNKNOWN_OPERATION,
+            SL_LIT("This gateway does not serve bedrock-mantle: set upstream.mantle to true."));
+}
+
+/* The opt-in edits of the body. */
+static int edit(struct sl_flight *f) {
+    const struct sl_flow_settings *settings = &f->flow->settings;
+    uint32_t least = sl_model_info(f->call.model)->cache_min;
+    if (least > 0 && settings->policy.mark_prompts &&
+        settings->policy.mark_prompts(settings->policy.ctx, f->call.model) &&
+        sl_edit_mark_prompts(&f->call, &f->arena, least) != SL_OK)
+        return SL_E_NOMEM;
+    if (!settings->learned_max_tokens || f->call.max_tokens >= 0)
+        return SL_OK;
+    struct sl_model_line *line = sl_flow_line(f->flow, &f->call, f->call.model);
+    uint64_t most = line ? sl_estimate_output_p99(&line->estimator, LEAST_MAX_TOKENS) : 0;
+    return most > 0 ? sl_edit_max_tokens(&f->call, &f->arena, most) : SL_OK;
+}
+
+void sl_flight_submit(struct sl_flight *f, uint64_t deadline) {
+    struct sl_refusal why;
+    f->path_asked = f->call.target;
+    if (f->path_model.len == 0)
+        f->path_model = f->call.model;
+    f->ticket.queued_at = f->flow->loop->now;
+    int err = edit(f);
+    if (!err)
+        err = enqueue(f, deadline, &why);
+    if (err == SL_OK)
+        sl_flight_set_state(f, SL_FLIGHT_QUEUED);
+    else if (err == SL_E_NOTFOUND)
+        fail_unserved(f);
+    else if (err == SL_E_NOMEM)
+        sl_flight_fail(f, SL_FAILURE_UNAVAILABLE, SL_OUT_OF_MEMORY);
+    else
+        sl_flight_refuse(f, &why);
+}
+
+/* The next model in the list that could start before this one, or any when this one cannot at all.
+ */
+static bool fall_back(struct sl_flight *f, bool must) {
+    struct sl_flow *flow = f->flow;
+    uint64_t now = flow->loop->now, wall = (uint64_t)flow->loop->wall_ms;
+    enum sl_scarcity kind;
+    struct sl_refusal why;
+    struct sl_slice model, asked = f->call.model;
+    uint64_t own = must || !f->line ? SL_NEVER
+                                    : sl_line_forecast(f->line->line, f->call.priority, f->reserved,
+                                                       now, wall, &kind);
+    for (; (model = next_fallback(f)).len > 0; f->fallback++) {
+        struct sl_model_line *line = sl_flow_line(flow, &f->call, model);
+        if (!line || !sl_client_allows_model(f->client, model) ||
+            sl_line_forecast(line->line, f->call.priority, f->reserved, now, wall, &kind) >= own)
+            continue;
+        if (sl_arena_copy(&f->arena, model, &f->call.model) != SL_OK)
+            return false;
+        f->call.served_model = f->call.model;
+        f->cacheable = false; /* the key names the model asked for */
+        f->fallback++;
+        int err = enqueue(f, f->ticket.demand.deadline, &why);
+        if (err == SL_OK)
             return true;
+        f->call.model = asked;
+    }
     return false;
 }
 
-static void add_line(struct sl_sha256 *h, struct sl_slice text) {
-    sl_sha256_update(h, text);
-    sl_sha256_update(h, SL_LIT("\n"));
-}
-
-/* What makes two requests the same try: the id an SDK keeps over its retries, and all that is asked
- * with it. */
-static void make_rejoin_digest(struct sl_flight *f) {
-    struct sl_sha256 h;
-    const struct sl_headers *headers = &f->call.headers;
-    const char plane = (char)f->call.plane;
-    sl_sha256_init(&h);
-    sl_sha256_update(&h, sl_slice_of(&plane, 1));
-    add_line(&h, f->call.rejoin_key);
-    add_line(&h, f->call.method);
-    add_line(&h, f->call.target);
-    for (size_t i = 0; i < headers->count; i++)
-        if (shapes_answer(headers->items[i].name)) {
-            add_line(&h, headers->items[i].name);
-            add_line(&h, headers->items[i].value);
-        }
-    add_line(&h, SL_EMPTY);
-    sl_sha256_update(&h, sl_slice_of(f->call.body_sha256, sizeof(f->call.body_sha256)));
-    sl_sha256_final(&h, f->rejoin_digest);
-}
-
-/* A flight under way, or ended and not yet delivered, that answers this very request. */
-static struct sl_flight *find_equal(struct sl_flow *flow, uint64_t hash, const uint8_t digest[]) {
-    struct sl_table_node *node = sl_table_find(&flow->rejoin, hash);
-    for (; node; node = sl_table_find_next(node)) {
-        struct sl_flight *f = SL_CONTAINER(node, struct sl_flight, rejoin_node);
-        if (memcmp(f->rejoin_digest, digest, SL_SHA256_SIZE) == 0 && f->answer.body.begin == 0)
-            return f;
+void sl_flight_due(struct sl_flight *f, bool expired, const struct sl_refusal *why) {
+    struct sl_refusal again;
+    uint64_t deadline = f->ticket.demand.deadline;
+    if (expired) {
+        sl_flight_refuse(f, why);
+    } else if (!fall_back(f, false)) {
+        /* Nobody else is faster: it waits on, and does not ask again. */
+        f->fallback = SIZE_MAX / 2;
+        if (enqueue(f, deadline, &again) != SL_OK)
+            sl_flight_refuse(f, &again);
     }
-    return NULL;
 }
 
-static struct sl_flight *rejoin(struct sl_flight *f) {
-    if (f->call.rejoin_key.len == 0)
-        return NULL;
-    make_rejoin_digest(f);
-    uint64_t hash = sl_hash(sl_slice_of(f->rejoin_digest, sizeof(f->rejoin_digest)));
-    struct sl_flight *other = find_equal(f->flow, hash, f->rejoin_digest);
-    if (other)
-        return other;
-    sl_table_insert(&f->flow->rejoin, &f->rejoin_node, hash);
-    f->indexed = true;
-    return NULL;
-}
-
-struct sl_flight *sl_flight_submit(struct sl_flight *f) {
-    struct sl_flow *flow = f->flow;
-    struct sl_flight *other = rejoin(f);
-    if (other) {
-        flow->metrics->joins++;
-        sl_timer_clear(flow->loop, &other->linger);
-        die(f);
-        return other;
-    }
-    if (sl_sched_submit(&flow->sched, &f->ticket, sl_chain_len(&f->call.body), flow->loop->now) !=
-        SL_OK) {
-        flow->metrics->queue_refused++;
-        f->retry_after_ms = 1000;
-        fail(f, SL_FAILURE_THROTTLED,
-             SL_LIT("The gateway's queue is full (capacity: queue.max_requests, queue.max_bytes). "
-                    "Please wait "
-                    "before trying again."));
-        return f;
-    }
-    set_state(f, SL_FLIGHT_QUEUED);
-    return f;
-}
-
-/* ---- what the attempt reports: recorded, nothing more ---- */
-
-static bool is_framing_header(struct sl_slice name) {
-    return sl_slice_ieq(name, SL_LIT("content-length"));
-}
-
-static int copy_head(struct sl_flight *f, const struct sl_fetch_head *head) {
-    struct sl_headers all = {0}, kept = {0};
-    int err = SL_OK;
-    for (size_t i = 0; !err && i < head->header_count; i++)
-        err = sl_headers_add(&all, &f->arena, head->headers[i].name, head->headers[i].value);
-    for (size_t i = 0; !err && i < all.count; i++)
-        if (!is_framing_header(all.items[i].name) &&
-            !sl_header_is_hop_by_hop(&all, all.items[i].name))
-            err = sl_headers_add_copy(&kept, &f->arena, all.items[i].name, all.items[i].value);
-    if (!err)
-        err = sl_follow_init(&f->follow, f->call.operation, head->status, &kept);
-    f->head = (struct sl_response_head){head->status, kept, head->content_length};
-    return err;
-}
-
-static void on_head(void *ctx, const struct sl_fetch_head *head) {
-    struct sl_flight *f = ctx;
-    f->body_error = copy_head(f, head);
-    f->has_head = true;
-    f->head_at = f->flow->loop->now;
-    sl_flow_ready_flight(f);
-}
-
-static void on_data(void *ctx, struct sl_slice bytes) {
-    struct sl_flight *f = ctx;
-    if (f->body_error)
+void sl_flight_reconsider(struct sl_flight *f) {
+    enum sl_class best = SL_CLASS_BATCH;
+    uint64_t latest = 0;
+    if (f->state != SL_FLIGHT_QUEUED || sl_list_empty(&f->answer.readers))
         return;
-    f->body_error = sl_answer_add(&f->answer, bytes);
-    if (!f->body_error)
-        f->body_error = sl_follow_feed(&f->follow, bytes);
-    sl_flow_ready_flight(f);
+    SL_LIST_EACH(&f->answer.readers, node, next) {
+        const struct sl_exchange *x = SL_CONTAINER(node, struct sl_reader, link)->ctx;
+        if (x->priority < best)
+            best = x->priority;
+        if (x->deadline > latest)
+            latest = x->deadline;
+    }
+    f->call.priority = best;
+    sl_queue_change(f->flow->queue, &f->ticket, best, latest);
 }
-
-static void on_done(void *ctx, const struct sl_attempt_result *result) {
-    struct sl_flight *f = ctx;
-    f->attempt = NULL;
-    f->has_result = true;
-    f->result = *result;
-    if (result->why && sl_arena_copy(&f->arena, sl_slice_str(result->why), &f->message) != SL_OK)
-        f->message = SL_LIT("out of memory");
-    if (result->error == SL_OK && !f->body_error)
-        f->body_error = sl_follow_finish(&f->follow);
-    sl_flow_ready_flight(f);
-}
-
-static const struct sl_attempt_events attempt_events = {on_head, on_data, on_done};
 
 void sl_flight_dispatch(struct sl_flight *f) {
     struct sl_flow *flow = f->flow;
+    const struct sl_model_route *route = f->ticket.route->ctx;
     f->dispatched_at = flow->loop->now;
     f->queue_ns = f->dispatched_at - f->ticket.queued_at;
-    if (!flow->target) {
-        fail(f, SL_FAILURE_UNAVAILABLE, SL_LIT("The gateway has no upstream: see its log."));
-        return;
-    }
-    if (!sl_target_endpoint(flow->target->target, f->call.plane)) {
-        fail(f, SL_FAILURE_UNKNOWN_OPERATION,
-             SL_LIT("This gateway does not serve bedrock-mantle: set upstream.mantle to true."));
-        return;
-    }
-    if (sl_arena_copy(&f->arena, sl_slice_str(sl_target_name(flow->target->target)),
-                      &f->target_name) != SL_OK) {
-        fail(f, SL_FAILURE_UNAVAILABLE, OUT_OF_MEMORY);
-        return;
-    }
-    f->target = flow->target;
-    f->target->flights++;
-    f->attempt = sl_attempt_start(f->target->target, &f->call, &attempt_events, f);
-    if (!f->attempt) {
-        fail(f, SL_FAILURE_UNAVAILABLE, OUT_OF_MEMORY);
+    f->target = route->target;
+    f->target->users++;
+    if (sl_flight_send(f, route) != SL_OK) {
+        sl_flight_fail(f, SL_FAILURE_UNAVAILABLE, SL_OUT_OF_MEMORY);
         return;
     }
     f->attempts++;
     flow->metrics->attempts++;
-    set_state(f, SL_FLIGHT_RUNNING);
-}
-
-void sl_flight_expire(struct sl_flight *f) {
-    f->flow->metrics->queue_refused++;
-    f->queue_ns = f->flow->loop->now - f->ticket.queued_at;
-    f->retry_after_ms = 1000;
-    fail(f, SL_FAILURE_THROTTLED,
-         SL_LIT("The request waited in the gateway's queue for as long as queue.max_wait allows. "
-                "Please wait before trying again."));
+    sl_flight_set_state(f, SL_FLIGHT_RUNNING);
 }
 
 /* ---- policy ---- */
 
-/* A reply that never became one, in the words and the kind that make SDKs do the right thing. */
-static void fail_attempt(struct sl_flight *f) {
-    struct sl_slice message;
-    enum sl_failure kind = SL_FAILURE_UNAVAILABLE;
-    const char *cure = "";
-    f->flow->metrics->attempts_lost++;
-    if (f->result.error == SL_E_DENIED && f->result.phase == SL_FETCH_RESOLVE) {
-        kind = SL_FAILURE_DENIED; /* no credentials: trying again does not help */
-        cure = " Run `sluice check` on the gateway.";
-    } else if (f->result.error == SL_E_DENIED) {
-        cure = " The certificate of the upstream endpoint was not accepted: run `sluice check`.";
+/* Back into the queue, where other targets and other times are to be had. */
+static void try_again(struct sl_flight *f, const struct sl_judgment *judged) {
+    struct sl_flow *flow = f->flow;
+    struct sl_refusal why;
+    if (f->attempt)
+        sl_attempt_cancel(f->attempt);
+    f->attempt = NULL;
+    sl_answer_truncate(&f->answer);
+    leave_target(f);
+    if (sl_queue_requeue(flow->queue, &f->ticket, &judged->outcome, flow->loop->now,
+                         (uint64_t)flow->loop->wall_ms, &why) != SL_OK &&
+        !fall_back(f, true)) {
+        sl_flight_forget(f);
+        sl_flight_refuse(f, &why);
+        return;
     }
-    const char *what = f->body_error == SL_E_NOMEM ? "The gateway is out of memory for this request"
-                       : f->body_error             ? "Bedrock's answer was cut short or malformed"
-                                                   : "The gateway could not reach Bedrock";
-    if (sl_arena_printf(&f->arena, &message, "%s%s%.*s.%s", what, f->message.len ? ": " : "",
-                        SL_FMT(f->message), cure) != SL_OK)
-        message = OUT_OF_MEMORY;
-    fail(f, kind, message);
-}
-
-static bool is_over(const struct sl_flight *f) {
-    return f->has_result || f->body_error;
-}
-
-static bool is_complete(const struct sl_flight *f) {
-    return f->has_result && f->result.error == SL_OK && !f->body_error;
-}
-
-/* An exception as the first frame, of a kind that waiting can cure: told with its HTTP status,
- * because SDKs do not retry what fails behind a 200. */
-static bool fails_at_first_frame(const struct sl_flight *f) {
-    return f->follow.failure && !f->follow.begun && sl_failure_info(f->follow.failure)->transient;
-}
-
-static struct sl_slice exception_message(struct sl_flight *f) {
-    struct sl_eventstream_message frame;
-    struct sl_json_fact fact = {.path = "message"};
-    struct sl_json_facts reader;
-    struct sl_slice message = SL_LIT("Bedrock refused the stream at its start.");
-    if (sl_eventstream_decode(sl_buf_slice(&f->follow.capture), &frame) < 0 ||
-        sl_json_facts_init(&reader, &fact, 1, 2048) != SL_OK)
-        return message;
-    if (sl_json_facts_feed(&reader, frame.payload) == SL_OK && fact.type == SL_FACT_STRING &&
-        sl_arena_copy(&f->arena, sl_buf_slice(&fact.text), &message) != SL_OK)
-        message = SL_EMPTY;
-    sl_json_facts_done(&reader);
-    return message;
-}
-
-/* Whether the head may be shown: nothing that is still to come can make this attempt a failure
- * unseen. */
-static bool may_show(const struct sl_flight *f) {
-    if (is_complete(f))
-        return true;
-    if (f->follow.framing == SL_FRAMING_WHOLE)
-        return sl_chain_len(&f->answer.body) > SL_HOLD_MAX;
-    return f->follow.begun || f->follow.failure;
+    sl_flight_forget(f);
+    flow->metrics->retries++;
+    sl_flight_set_state(f, SL_FLIGHT_QUEUED);
 }
 
 static void show(struct sl_flight *f) {
-    if (is_complete(f))
+    if (sl_flight_is_complete(f))
         f->head.content_length = (int64_t)sl_chain_len(&f->answer.body);
     else if (f->follow.framing != SL_FRAMING_WHOLE)
         f->head.content_length = SL_LENGTH_UNKNOWN; /* an end frame may have to follow */
     sl_answer_set_head(&f->answer, &f->head);
-    set_state(f, SL_FLIGHT_FLOWING);
+    sl_flight_set_state(f, SL_FLIGHT_FLOWING);
+}
+
+/* Another model's turn, where this one failed for good. */
+static bool unavailable(const struct sl_judgment *judged) {
+    return judged->outcome.ending == SL_ENDING_FAILED ||
+           judged->outcome.ending == SL_ENDING_UNREACHED;
+}
+
+/* The attempt is over, or has failed in its first frame, and nothing of it was shown. */
+static void judge(struct sl_flight *f) {
+    struct sl_judgment judged = sl_flight_judge(f);
+    if (judged.what == SL_JUDGED_AGAIN) {
+        try_again(f, &judged);
+        return;
+    }
+    if (unavailable(&judged) && next_fallback(f).len > 0) {
+        judged.outcome.ending = SL_ENDING_FAILED;
+        sl_queue_settle(f->flow->queue, &f->ticket, &judged.outcome, f->flow->loop->now,
+                        (uint64_t)f->flow->loop->wall_ms);
+        if (fall_back(f, true)) {
+            leave_target(f);
+            sl_answer_truncate(&f->answer);
+            sl_flight_forget(f);
+            sl_flight_set_state(f, SL_FLIGHT_QUEUED);
+            return;
+        }
+    }
+    f->ending = judged.outcome.ending;
+    if (judged.what == SL_JUDGED_SHOW)
+        show(f);
+    else
+        fail_with(f, judged.failure, judged.message, &judged.outcome);
 }
 
 /* Upstream died midway: the client is told inside the stream, or its connection is broken. */
 static void break_off(struct sl_flight *f) {
-    struct sl_buf frame;
-    sl_buf_init(&frame, 8192);
+    struct sl_outcome outcome = sl_flight_outcome(f, SL_ENDING_FAILED);
     f->flow->metrics->attempts_lost++;
-    sl_answer_truncate(&f->answer);
-    int err = f->dialect->broken(f->call.operation, f->follow.framing, SL_FAILURE_INTERNAL,
-                                 SL_LIT("Bedrock's answer broke off before its end."), &frame);
-    if (!err)
-        err = sl_answer_add(&f->answer, sl_buf_slice(&frame));
-    sl_buf_done(&frame);
-    if (err) {
-        /* A reader that has not sent its head yet can still say so properly. */
-        f->failure = SL_FAILURE_UNAVAILABLE;
-        f->message = SL_LIT("Bedrock's answer broke off before its end.");
-        sl_answer_break(&f->answer);
-    } else {
-        sl_answer_finish(&f->answer);
-    }
-    end(f);
+    f->failure = SL_FAILURE_INTERNAL;
+    f->message = SL_LIT("Bedrock's answer broke off before its end.");
+    sl_answer_break(&f->answer);
+    end(f, &outcome);
 }
 
 /* Upstream is read no faster than the fastest reader reads. */
@@ -413,33 +455,59 @@ static void regulate(struct sl_flight *f) {
     }
 }
 
+/* Nobody keeps this answer, so what a slow reader has not taken is held for it alone. */
+static void cut_off_laggards(struct sl_flight *f) {
+    if (f->answer.retained || sl_answer_held(&f->answer) <= SL_LAGGARD_MAX)
+        return;
+    SL_LIST_EACH(&f->answer.readers, node, next) {
+        struct sl_reader *reader = SL_CONTAINER(node, struct sl_reader, link);
+        if (f->answer.published - reader->cursor.offset > SL_LAGGARD_MAX)
+            sl_stream_abort(((struct sl_exchange *)reader->ctx)->stream);
+    }
+}
+
 static void step_running(struct sl_flight *f) {
     if (f->has_head && !f->body_error)
-        set_state(f, SL_FLIGHT_HOLDING);
-    else if (is_over(f))
-        fail_attempt(f);
+        sl_flight_set_state(f, SL_FLIGHT_HOLDING);
+    else if (sl_flight_is_over(f))
+        judge(f);
+}
+
+/* Whether the head may be shown: nothing that is still to come can make this attempt a failure
+ * unseen. */
+static bool may_show(const struct sl_flight *f) {
+    if (f->follow.framing == SL_FRAMING_WHOLE)
+        return sl_chain_len(&f->answer.body) > SL_HOLD_MAX;
+    return f->follow.begun;
 }
 
 static void step_holding(struct sl_flight *f) {
-    if (fails_at_first_frame(f))
-        fail(f, f->follow.failure, exception_message(f));
+    if (sl_flight_is_over(f) || (f->follow.failure && !f->follow.begun))
+        judge(f);
     else if (may_show(f))
         show(f);
-    else if (is_over(f))
-        fail_attempt(f);
+}
+
+static void finish(struct sl_flight *f) {
+    struct sl_outcome outcome = sl_flight_outcome(f, f->ending);
+    sl_answer_finish(&f->answer);
+    sl_sharing_keep(f);
+    end(f, &outcome);
 }
 
 static void step_flowing(struct sl_flight *f) {
-    if (is_complete(f)) {
-        sl_answer_finish(&f->answer);
-        end(f);
+    if (sl_flight_is_complete(f)) {
+        finish(f);
         return;
     }
     sl_answer_publish(&f->answer, f->follow.whole);
-    if (is_over(f))
+    sl_sharing_grown(f);
+    if (sl_flight_is_over(f)) {
         break_off(f);
-    else
-        regulate(f);
+        return;
+    }
+    regulate(f);
+    cut_off_laggards(f);
 }
 
 /* A client that timed out comes back with the same id within moments: what was paid for waits for
@@ -448,7 +516,8 @@ static void step_flowing(struct sl_flight *f) {
 static bool may_linger(const struct sl_flight *f) {
     bool dispatched = f->state >= SL_FLIGHT_RUNNING;
     bool streaming = f->state == SL_FLIGHT_FLOWING && f->follow.framing != SL_FRAMING_WHOLE;
-    return f->indexed && dispatched && !streaming && !f->delivered && f->answer.body.begin == 0;
+    return f->rejoin.indexed && dispatched && !streaming && !f->delivered &&
+           f->answer.body.begin == 0;
 }
 
 /* Nobody reads. */

@@ -71,16 +71,19 @@ static bool step_exchanges(struct sl_flow *flow) {
 }
 
 static void admit(struct sl_flow *flow) {
+    uint64_t now = flow->loop->now, wall = (uint64_t)flow->loop->wall_ms;
     struct sl_ticket *ticket;
-    while ((ticket = sl_sched_expired(&flow->sched, flow->loop->now)) != NULL)
-        sl_flight_expire(sl_flight_of_ticket(ticket));
-    while ((ticket = sl_sched_next(&flow->sched)) != NULL)
+    struct sl_refusal why;
+    bool expired;
+    while ((ticket = sl_queue_due(flow->queue, now, wall, &expired, &why)) != NULL)
+        sl_flight_due(sl_flight_of_ticket(ticket), expired, &why);
+    while ((ticket = sl_queue_next(flow->queue, now, wall)) != NULL)
         sl_flight_dispatch(sl_flight_of_ticket(ticket));
-    uint64_t deadline = sl_sched_next_deadline(&flow->sched);
-    if (deadline == SL_NEVER)
+    uint64_t at = sl_queue_wake_at(flow->queue, now, wall);
+    if (at == SL_NEVER)
         sl_timer_clear(flow->loop, &flow->queue_timer);
     else
-        wake_at(flow, &flow->queue_timer, deadline);
+        wake_at(flow, &flow->queue_timer, at);
 }
 
 static void resume_bodies(struct sl_flow *flow) {
@@ -103,13 +106,15 @@ static void run_turn(void *ctx) {
         admit(flow);
     }
     resume_bodies(flow);
+    sl_interim_tend(flow);
     flow->memory_seen = flow->memory.used;
 }
 
 /* What the end of a turn gave back may be what others wait for. */
 static bool freed_for_others(const struct sl_flow *flow) {
     bool memory = flow->memory.used < flow->memory_seen && !sl_list_empty(&flow->paused);
-    return memory || sl_sched_can_start(&flow->sched);
+    uint64_t now = flow->loop->now;
+    return memory || sl_queue_wake_at(flow->queue, now, (uint64_t)flow->loop->wall_ms) <= now;
 }
 
 static void reap(void *ctx) {
@@ -122,6 +127,8 @@ static void reap(void *ctx) {
     while ((node = sl_list_first(&flow->dead_flights)) != NULL)
         sl_flight_free(SL_CONTAINER(node, struct sl_flight, link));
     sl_chunk_pool_trim(8);
+    if (sl_cache_tend(flow->cache, (uint64_t)flow->loop->wall_ms))
+        sl_loop_again(flow->loop);
     if (freed_for_others(flow))
         sl_loop_want(flow->loop, SL_TURN_FLOW);
 }
@@ -135,60 +142,70 @@ static void apply_settings(struct sl_flow *flow, const struct sl_flow_settings *
     flow->strangers.max = settings->memory_max / 10;
 }
 
+static void free_parts(struct sl_flow *flow) {
+    sl_timer_clear(flow->loop, &flow->queue_timer);
+    sl_timer_clear(flow->loop, &flow->paused_timer);
+    sl_timer_clear(flow->loop, &flow->interim_timer);
+    sl_loop_unhook(&flow->turn);
+    sl_loop_unhook(&flow->reap);
+    sl_routes_done(flow);
+    sl_queue_free(flow->queue);
+    sl_cache_free(flow->cache);
+    sl_table_done(&flow->shared);
+    sl_buf_done(&flow->retired_seen);
+    sl_buf_done(&flow->scratch);
+    sl_free(flow);
+}
+
+int64_t sl_flow_cost(const struct sl_flow *flow, struct sl_slice model,
+                     const struct sl_usage *usage) {
+    const struct sl_flow_policy *policy = &flow->settings.policy;
+    return policy->cost ? policy->cost(policy->ctx, model, usage) : -1;
+}
+
+static int init_parts(struct sl_flow *flow) {
+    flow->queue = sl_queue_new(&flow->settings.queue);
+    flow->cache = sl_cache_new(&flow->settings.cache);
+    int err = flow->queue && flow->cache ? sl_sharing_init(flow) : SL_E_NOMEM;
+    return err ? err : sl_routes_init(flow);
+}
+
 struct sl_flow *sl_flow_new(struct sl_loop *loop, const struct sl_flow_settings *settings,
                             struct sl_metrics *metrics) {
     struct sl_flow *flow = sl_calloc(1, sizeof(*flow));
     if (!flow)
         return NULL;
-    if (sl_table_init(&flow->rejoin) != SL_OK) {
-        sl_free(flow);
-        return NULL;
-    }
     flow->loop = loop;
     flow->metrics = metrics;
     sl_budget_init(&flow->memory, 0, NULL);
     sl_budget_init(&flow->bodies, 0, &flow->memory);
     sl_budget_init(&flow->strangers, 0, &flow->bodies);
     apply_settings(flow, settings);
-    sl_sched_init(&flow->sched, &settings->sched);
     struct sl_list *const lists[] = {
         &flow->exchanges,     &flow->ready_exchanges, &flow->dead_exchanges, &flow->flights,
-        &flow->ready_flights, &flow->dead_flights,    &flow->paused};
+        &flow->ready_flights, &flow->dead_flights,    &flow->paused,         &flow->waiting,
+        &flow->line_list,     &flow->pool_list};
     for (size_t i = 0; i < sizeof(lists) / sizeof(lists[0]); i++)
         sl_list_init(lists[i]);
     sl_buf_init(&flow->retired_seen, RETIRED_SEEN_MAX);
+    sl_buf_init(&flow->scratch, SL_ENCODED_MAX);
     sl_timer_init(&flow->queue_timer, on_deadline, flow);
     sl_timer_init(&flow->paused_timer, on_deadline, flow);
+    sl_timer_init(&flow->interim_timer, on_deadline, flow);
     sl_loop_hook(loop, SL_TURN_FLOW, &flow->turn, run_turn, flow);
     sl_loop_hook(loop, SL_TURN_REAP, &flow->reap, reap, flow);
-    return flow;
+    if (init_parts(flow) == SL_OK)
+        return flow;
+    free_parts(flow);
+    return NULL;
 }
 
 void sl_flow_configure(struct sl_flow *flow, const struct sl_flow_settings *settings) {
     apply_settings(flow, settings);
-    sl_sched_configure(&flow->sched, &settings->sched);
-}
-
-static void retire_target(struct sl_flow *flow) {
-    struct sl_target_ref *old = flow->target;
-    flow->target = NULL;
-    if (!old)
-        return;
-    old->retired = true;
-    if (old->flights > 0)
-        return;
-    sl_target_free(old->target);
-    sl_free(old);
-}
-
-int sl_flow_set_target(struct sl_flow *flow, struct sl_target *target) {
-    struct sl_target_ref *ref = sl_calloc(1, sizeof(*ref));
-    if (!ref)
-        return SL_E_NOMEM;
-    ref->target = target;
-    retire_target(flow);
-    flow->target = ref;
-    return SL_OK;
+    sl_queue_configure(flow->queue, &settings->queue);
+    sl_cache_configure(flow->cache, &settings->cache);
+    sl_routes_configure(flow);
+    sl_loop_want(flow->loop, SL_TURN_FLOW);
 }
 
 void sl_flow_drain(struct sl_flow *flow) {
@@ -209,14 +226,15 @@ void sl_flow_free(struct sl_flow *flow) {
     SL_LIST_EACH(&flow->flights, node, next)
     sl_flight_drop(SL_CONTAINER(node, struct sl_flight, link));
     reap(flow);
-    retire_target(flow);
-    sl_timer_clear(flow->loop, &flow->queue_timer);
-    sl_timer_clear(flow->loop, &flow->paused_timer);
-    sl_loop_unhook(&flow->turn);
-    sl_loop_unhook(&flow->reap);
-    sl_table_done(&flow->rejoin);
-    sl_buf_done(&flow->retired_seen);
-    sl_free(flow);
+    free_parts(flow);
+}
+
+struct sl_cache *sl_flow_cache(struct sl_flow *flow) {
+    return flow->cache;
+}
+
+struct sl_queue *sl_flow_queue(struct sl_flow *flow) {
+    return flow->queue;
 }
 
 static uint64_t count(const struct sl_list *list) {
@@ -227,8 +245,12 @@ static uint64_t count(const struct sl_list *list) {
 }
 
 void sl_flow_measure(const struct sl_flow *flow, struct sl_metrics *metrics) {
-    metrics->queued = flow->sched.waiting_count;
-    metrics->in_flight = flow->sched.in_flight;
+    struct sl_queue_counts counts = sl_queue_count(flow->queue);
+    struct sl_cache_stats cache = sl_cache_stats(flow->cache);
+    metrics->queued = counts.waiting;
+    metrics->in_flight = counts.running;
+    metrics->cache_entries = cache.entries;
+    metrics->cache_bytes = cache.bytes;
     metrics->exchanges = count(&flow->exchanges);
     metrics->memory_used = flow->memory.used;
     metrics->memory_max = flow->memory.max;

@@ -38,21 +38,57 @@ static uint64_t ms_between(uint64_t from, uint64_t to) {
     return to > from ? (to - from) / SL_NS_PER_MS : 0;
 }
 
+static struct sl_slice model_of(const struct sl_exchange *x) {
+    return x->kept ? x->kept->meta.model : x->flight ? x->flight->call.model : SL_EMPTY;
+}
+
+static enum sl_operation operation_of(const struct sl_exchange *x) {
+    return x->kept ? x->kept->meta.operation : x->flight ? x->flight->call.operation : SL_OP_NONE;
+}
+
+/* The ledger gets what concerns a call: answers made here for want of one cost nothing. */
+static void add_to_ledger(const struct sl_exchange *x, struct sl_slice cache) {
+    const struct sl_flow *flow = x->flow;
+    const struct sl_flight *f = x->flight;
+    const struct sl_flow_policy *policy = &flow->settings.policy;
+    bool shared = x->kept || x->joined;
+    if (!policy->record || (!f && !x->kept))
+        return;
+    int64_t cost = sl_flow_cost(flow, model_of(x), &x->usage);
+    struct sl_flow_record record = {.client = sl_exchange_client(x),
+                                    .id = x->id,
+                                    .model = model_of(x),
+                                    .operation = sl_operation_info(operation_of(x))->name,
+                                    .target = f ? f->target_name : SL_EMPTY,
+                                    .cache = cache,
+                                    .status = x->status,
+                                    .usage = x->usage,
+                                    .cost = shared ? 0 : cost,
+                                    .saved = shared ? cost : 0,
+                                    .duration_ns = flow->loop->now - x->started,
+                                    .queue_ns = f ? f->queue_ns : 0,
+                                    .attempts = f ? f->attempts : 0,
+                                    .estimated = f && f->estimated};
+    policy->record(policy->ctx, &record);
+}
+
 void sl_exchange_log(const struct sl_exchange *x, enum sl_close_reason reason) {
     struct sl_flow *flow = x->flow;
     const struct sl_flight *f = x->flight;
     flow->metrics->responses[x->status >= 100 && x->status < 600 ? x->status / 100 : 0]++;
+    struct sl_slice nothing = {NULL, 0}, cache = sl_exchange_cache_word(x);
+    add_to_ledger(x, cache);
     if (!flow->settings.access_log)
         return;
-    struct sl_slice nothing = {NULL, 0};
-    struct sl_slice operation = f ? sl_operation_info(f->call.operation)->name : SL_EMPTY;
+    struct sl_slice operation = sl_operation_info(operation_of(x))->name;
     const struct sl_log_field fields[] = {
         SL_LOG_TEXT_FIELD("id", sl_slice_str(x->id)),
         SL_LOG_TEXT_FIELD("client", sl_slice_str(sl_stream_conn(x->stream)->peer)),
         SL_LOG_TEXT_FIELD("http", version_name(x->request->version)),
         SL_LOG_TEXT_FIELD("method", short_text(known_method(x->request->method))),
         SL_LOG_TEXT_FIELD("operation", short_text(operation)),
-        SL_LOG_TEXT_FIELD("model", f ? short_text(f->call.model) : nothing),
+        SL_LOG_TEXT_FIELD("model", short_text(model_of(x))),
+        SL_LOG_TEXT_FIELD("cache", short_text(cache)),
         SL_LOG_TEXT_FIELD("served_by", f ? short_text(f->call.served_model) : nothing),
         SL_LOG_NUMBER_FIELD("status", x->status),
         SL_LOG_TEXT_FIELD("outcome", sl_slice_str(outcome(reason))),

@@ -300,6 +300,7 @@ static void set_open(struct sl_conn *conn) {
     if (conn->session) {
         alpn = sl_tls_alpn(conn->session);
         conn->info.tls_version = sl_tls_version(conn->session);
+        conn->info.subject = sl_tls_peer_subject(conn->session);
     }
     conn->handler->on_open(conn->ctx, alpn);
 }

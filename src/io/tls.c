@@ -29,6 +29,7 @@ struct sl_tls {
 };
 
 struct sl_tls_session {
+    char *subject; /* of the peer, once asked for */
     SSL *ssl;
     struct sl_slice input;
 };
@@ -230,6 +231,7 @@ void sl_tls_session_free(struct sl_tls_session *session) {
     if (!session)
         return;
     SSL_free(session->ssl);
+    sl_free(session->subject);
     sl_free(session);
 }
 
@@ -284,6 +286,42 @@ struct sl_slice sl_tls_alpn(const struct sl_tls_session *session) {
 
 const char *sl_tls_version(const struct sl_tls_session *session) {
     return SSL_get_version(session->ssl);
+}
+
+/* Names that do not fit are no names of ours: taken for none. */
+#define SUBJECT_MAX 256
+
+static int print_subject(X509 *certificate, char out[SUBJECT_MAX]) {
+    BIO *bio = BIO_new(BIO_s_mem());
+    const uint8_t *text;
+    size_t len = 0;
+    if (!bio)
+        return SL_E_NOMEM;
+    int err = X509_NAME_print_ex(bio, X509_get_subject_name(certificate), 0, XN_FLAG_RFC2253) < 0 ||
+                      !BIO_mem_contents(bio, &text, &len) || len == 0 || len >= SUBJECT_MAX ||
+                      memchr(text, '\0', len)
+                  ? SL_E_LIMIT
+                  : SL_OK;
+    if (!err) {
+        memcpy(out, text, len);
+        out[len] = '\0';
+    }
+    BIO_free(bio);
+    return err;
+}
+
+const char *sl_tls_peer_subject(struct sl_tls_session *session) {
+    X509 *certificate = SSL_get_peer_certificate(session->ssl);
+    if (!certificate)
+        return NULL;
+    if (!session->subject)
+        session->subject = sl_alloc(SUBJECT_MAX);
+    if (session->subject && print_subject(certificate, session->subject) != SL_OK) {
+        sl_free(session->subject);
+        session->subject = NULL;
+    }
+    X509_free(certificate);
+    return session->subject;
 }
 
 struct sl_slice sl_tls_output(void) {

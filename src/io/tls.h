@@ -31,6 +31,8 @@ void sl_tls_close_notify(struct sl_tls_session *session);
 
 struct sl_slice sl_tls_alpn(const struct sl_tls_session *session);
 const char *sl_tls_version(const struct sl_tls_session *session);
+/* Of the verified certificate that the client showed, as long as the session; NULL: none. */
+const char *sl_tls_peer_subject(struct sl_tls_session *session);
 
 /* What was produced since the last sl_tls_sent, which empties it. */
 struct sl_slice sl_tls_output(void);

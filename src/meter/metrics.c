@@ -21,6 +21,23 @@ static const struct {
     ROW("sluice_canceled_total", COUNTER, "Calls dropped because nobody waited any more.",
         canceled),
     ROW("sluice_queue_refused_total", COUNTER, "Requests refused by the queue.", queue_refused),
+    ROW("sluice_throttles_total", COUNTER, "Refusals by Bedrock for quota, met by waiting.",
+        throttles),
+    ROW("sluice_retries_total", COUNTER,
+        "Calls put back into the queue after a refusal or failure.", retries),
+    ROW("sluice_cache_hits_total", COUNTER, "Requests answered from the cache.", hits),
+    ROW("sluice_saved_input_tokens_total", COUNTER, "Input tokens not paid for again.",
+        saved_input_tokens),
+    ROW("sluice_saved_output_tokens_total", COUNTER, "Output tokens not paid for again.",
+        saved_output_tokens),
+    {"sluice_saved_usd_total", COUNTER, "Dollars not paid again, by the price table.",
+     offsetof(struct sl_metrics, saved_nano_usd), 1e-9},
+    ROW("sluice_interim_responses_total", COUNTER, "Informational responses to waiting clients.",
+        interims),
+    ROW("sluice_estimated_input_tokens_total", COUNTER,
+        "Input tokens of calls whose size was estimated beforehand.", estimated_tokens),
+    ROW("sluice_estimate_error_tokens_total", COUNTER, "By how much those estimates were wrong.",
+        estimate_error_tokens),
     ROW("sluice_retired_total", COUNTER, "Calls served by a withdrawn model's successor.", retired),
     ROW("sluice_input_tokens_total", COUNTER, "Input tokens, without cached ones.", input_tokens),
     ROW("sluice_output_tokens_total", COUNTER, "Output tokens.", output_tokens),
@@ -31,6 +48,8 @@ static const struct {
     ROW("sluice_in_flight", GAUGE, "Calls to Bedrock under way.", in_flight),
     ROW("sluice_exchanges", GAUGE, "Requests being served.", exchanges),
     ROW("sluice_connections", GAUGE, "Client connections.", connections),
+    ROW("sluice_cache_entries", GAUGE, "Answers kept.", cache_entries),
+    ROW("sluice_cache_bytes", GAUGE, "Bytes they take.", cache_bytes),
     ROW("sluice_memory_bytes", GAUGE, "Bytes of bodies and answers held.", memory_used),
     ROW("sluice_memory_max_bytes", GAUGE, "Their bound, memory.max.", memory_max),
     {"sluice_turn_cpu_max_seconds", GAUGE, "CPU time of the longest turn of the loop so far.",
@@ -47,6 +66,11 @@ void sl_metrics_add_usage(struct sl_metrics *m, const struct sl_usage *usage) {
     add(&m->output_tokens, usage->output);
     add(&m->cache_read_tokens, usage->cache_read);
     add(&m->cache_write_tokens, usage->cache_write);
+}
+
+void sl_metrics_add_saved(struct sl_metrics *m, const struct sl_usage *usage) {
+    add(&m->saved_input_tokens, usage->input);
+    add(&m->saved_output_tokens, usage->output);
 }
 
 int sl_metrics_render(const struct sl_metrics *m, struct sl_buf *out) {

@@ -23,6 +23,7 @@ static const struct plane {
     [SL_PLANE_RUNTIME] = {"bedrock-runtime", SL_LIT("bedrock")},
     [SL_PLANE_CONTROL] = {"bedrock", SL_LIT("bedrock")},
     [SL_PLANE_MANTLE] = {"bedrock-mantle", SL_LIT("bedrock-mantle")},
+    [SL_PLANE_QUOTAS] = {"servicequotas", SL_LIT("servicequotas")},
 };
 
 bool sl_endpoint_is_region(struct sl_slice text) {
@@ -54,7 +55,7 @@ static const struct partition *partition_of(struct sl_slice region) {
 int sl_endpoint_of(const struct sl_endpoint_wish *wish, char *out, size_t size) {
     const struct partition *partition = partition_of(wish->region);
     bool mantle = wish->plane == SL_PLANE_MANTLE;
-    if (mantle && wish->fips)
+    if ((mantle || wish->plane == SL_PLANE_QUOTAS) && wish->fips)
         return SL_E_NOTFOUND;
     int n = snprintf(out, size, "https://%s%s.%.*s.%s", planes[wish->plane].host,
                      wish->fips ? "-fips" : "", SL_FMT(wish->region),

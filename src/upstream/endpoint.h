@@ -1,7 +1,8 @@
 /*
  * Where AWS serves Bedrock's planes, by region. The tables are those of botocore's
  * endpoint-rule-set-1.json (bedrock, bedrock-runtime) and partitions.json; bedrock-mantle is served
- * under the dual-stack suffix only.
+ * under the dual-stack suffix only, and neither it nor Service Quotas has a FIPS endpoint
+ * everywhere.
  */
 #ifndef SLUICE_UPSTREAM_ENDPOINT_H
 #define SLUICE_UPSTREAM_ENDPOINT_H

@@ -382,6 +382,8 @@ static bool open_plane(struct sl_target *t, const struct sl_target_settings *s, 
                               : "upstream.endpoint";
     int rc =
         find_endpoint(s, which, sl_slice_str(t->region), plane->endpoint, sizeof(plane->endpoint));
+    if (rc == SL_E_NOTFOUND && which == SL_PLANE_QUOTAS)
+        return true; /* limits are learned instead */
     if (rc == SL_E_NOTFOUND) {
         snprintf(why, why_size,
                  "bedrock-mantle has no FIPS endpoint: set upstream.mantle_endpoint, or "

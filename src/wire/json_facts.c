@@ -16,6 +16,8 @@ enum number_part { WHOLE, FRACTION, EXPONENT };
 /* No document is long enough for an exponent beyond this to matter. */
 #define EXPONENT_CAP INT64_C(1000000000000000)
 
+_Static_assert(SL_JSON_MAX_FACTS <= 32, "a set of facts is a 32 bit mask");
+
 /* Takes one fact out of a set that is not empty. */
 static struct sl_json_fact *take_fact(const struct sl_json_facts *f, uint32_t *set) {
     struct sl_json_fact *fact = &f->facts[__builtin_ctz(*set)];
@@ -194,8 +196,7 @@ static int on_key(struct sl_json_facts *f, const struct sl_json_token *token) {
     return 0;
 }
 
-static int on_token(void *ctx, const struct sl_json_token *token) {
-    struct sl_json_facts *f = ctx;
+int sl_json_facts_token(struct sl_json_facts *f, const struct sl_json_token *token) {
     if (token->event == SL_JSON_KEY)
         return on_key(f, token);
     uint32_t set = f->matching[token->depth];
@@ -220,6 +221,10 @@ static int on_token(void *ctx, const struct sl_json_token *token) {
         on_literal(f, token, set);
         return 0;
     }
+}
+
+static int on_token(void *ctx, const struct sl_json_token *token) {
+    return sl_json_facts_token(ctx, token);
 }
 
 /* Enters one path into the sets. */
@@ -263,7 +268,7 @@ int sl_json_facts_init(struct sl_json_facts *f, struct sl_json_fact *facts, size
         forget(&facts[i]);
     }
     f->count = count; /* from here on _done has texts to free */
-    f->matching[0] = (UINT32_C(1) << count) - 1;
+    f->matching[0] = count > 0 ? UINT32_MAX >> (32 - count) : 0;
     sl_json_init(&f->tokenizer, on_token, f);
     return 0;
 }

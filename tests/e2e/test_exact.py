@@ -142,7 +142,7 @@ DROPPED: Headers = [
     (b"Proxy-Connection", b"keep-alive"),
     (b"TE", b"trailers"),
     (b"Trailer", b"X-Check"),
-    (b"X-Sluice-Priority", b"high"),
+    (b"X-Sluice-Priority", b"batch"),
 ]
 # What the gateway puts there itself: its signature, and what its own hop needs.
 ADDED = {

@@ -1,6 +1,7 @@
 /*
- * Decoding of requests: a line with method and target, header lines up to an empty one, a body. The
- * first byte cuts the body in two; that must not show in the call, nor in a refusal.
+ * Decoding of Bedrock's own requests: a line with method and target, header lines up to an empty
+ * one, a body. The first byte cuts the body in two; that must not show in the call, nor in a
+ * refusal.
  */
 #include <stdlib.h>
 
@@ -48,11 +49,16 @@ static void parse(struct request *r, struct sl_slice in) {
 
 static void decode(struct decoded *out, const struct request *r, size_t cut) {
     static const struct sl_dialect_settings settings = {.map_retired = true};
-    const struct sl_dialect *dialect = sl_dialect_for(&r->head);
+    const struct sl_dialect *dialect = &sl_dialect_bedrock;
     *out = (struct decoded){0};
     sl_arena_init(&out->arena, ARENA_MAX);
-    struct sl_decode d = {
-        .dialect = dialect, .settings = &settings, .arena = &out->arena, .call = &out->call};
+    struct sl_ask ask = {0};
+    struct sl_decode d = {.dialect = dialect,
+                          .settings = &settings,
+                          .arena = &out->arena,
+                          .ask_arena = &out->arena,
+                          .ask = &ask,
+                          .call = &out->call};
     out->rc = dialect->begin(&d, &r->head);
     if (out->rc == SL_OK)
         out->rc = dialect->body(&d, sl_slice_head(r->body, cut));
@@ -89,6 +95,11 @@ static void require_equal(struct decoded *a, struct decoded *b) {
     REQUIRE(sl_slice_eq(a->call.served_model, b->call.served_model));
     REQUIRE(sl_slice_eq(a->call.edited, b->call.edited));
     REQUIRE(memcmp(a->call.body_sha256, b->call.body_sha256, sizeof(a->call.body_sha256)) == 0);
+    REQUIRE(a->call.deterministic == b->call.deterministic);
+    REQUIRE(a->call.has_load == b->call.has_load && a->call.has_meaning == b->call.has_meaning);
+    REQUIRE(!a->call.has_load || a->call.load.text_bytes == b->call.load.text_bytes);
+    REQUIRE(!a->call.has_meaning || memcmp(a->call.meaning, b->call.meaning, 32) == 0);
+    REQUIRE(a->call.priority == b->call.priority);
     require_equal_bodies(a, b);
 }
 

@@ -28,7 +28,7 @@ static const struct {
 struct outcome {
     int rc; /* of the last feed, or of finish */
     uint64_t whole;
-    bool begun, ended;
+    bool begun, ended, storable;
     enum sl_failure failure;
     struct sl_usage usage;
 };
@@ -47,7 +47,7 @@ static struct outcome follow(size_t kind, struct sl_slice body, size_t piece) {
     }
     if (rc == SL_OK)
         rc = sl_follow_finish(&f);
-    struct outcome end = {rc, f.whole, f.begun, f.ended, f.failure, f.usage};
+    struct outcome end = {rc, f.whole, f.begun, f.ended, f.storable, f.failure, f.usage};
     sl_follow_done(&f);
     return end;
 }
@@ -63,6 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
         struct outcome cut = follow(kind, body, pieces[i]);
         REQUIRE(cut.rc == at_once.rc && cut.whole == at_once.whole);
         REQUIRE(cut.begun == at_once.begun && cut.ended == at_once.ended);
+        REQUIRE(cut.storable == at_once.storable && (cut.rc == SL_OK || !cut.storable));
         REQUIRE(cut.failure == at_once.failure);
         REQUIRE(cut.usage.input == at_once.usage.input);
         REQUIRE(cut.usage.output == at_once.usage.output);

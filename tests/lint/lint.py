@@ -21,12 +21,15 @@ ARROWS = {
     "sched": {"base", "core"},
     "meter": {"base", "core"},
     "dialect": {"base", "wire", "core"},
+    "keys": {"base", "wire", "core"},
+    "store": {"base", "io", "core"},
     "upstream": {"base", "io", "wire", "core"},
     "front": {"base", "io", "wire", "core"},
     "sim": {"base", "front", "io", "wire", "core"},
-    "flow": {"base", "core", "wire", "io", "answer", "sched", "meter", "dialect", "upstream", "front"},
+    "flow": {"base", "core", "wire", "io", "answer", "sched", "meter", "dialect", "upstream", "front",
+             "keys"},
     "app": {"base", "core", "wire", "io", "answer", "sched", "meter", "dialect", "upstream", "front",
-            "sim", "flow"},
+            "sim", "keys", "store", "flow"},
 }
 FORBIDDEN = re.compile(r"(?<![\w.>])(sprintf|vsprintf|strcpy|strcat|strncat|atoi|atol|strtok|gets)\s*\(")
 ALLOCATION = re.compile(r"(?<![\w.>])(malloc|calloc|realloc|free|strdup|strndup)\s*\(")

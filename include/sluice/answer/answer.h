@@ -9,8 +9,8 @@
  *   NEW ──head──▶ GROWING ──▶ DONE       nothing follows; the bytes are complete
  *     └─────────────┴───────▶ BROKEN     nothing follows; the bytes are not complete
  *
- * Answers are not retained yet: bytes that every reader has taken are dropped, as long as somebody
- * reads.
+ * Bytes that every reader has taken are dropped, as long as somebody reads, unless the answer is
+ * retained: then who joins late still gets it from the first byte.
  */
 #ifndef SLUICE_ANSWER_ANSWER_H
 #define SLUICE_ANSWER_ANSWER_H
@@ -27,7 +27,9 @@ struct sl_answer {
     struct sl_arena *arena; /* of the head; the owner's */
     struct sl_response_head head;
     struct sl_chain body;
-    uint64_t published; /* readers see bytes up to here */
+    struct sl_slice packed; /* of a kept answer: all of the body, instead of the chain */
+    uint64_t published;     /* readers see bytes up to here */
+    bool retained;          /* nothing is dropped; may be given up later, never taken up again */
     struct sl_list readers;
 };
 
@@ -41,6 +43,9 @@ struct sl_reader {
 
 /* Head bytes come from arena, body bytes count against budget. */
 void sl_answer_init(struct sl_answer *answer, struct sl_arena *arena, struct sl_budget *budget);
+/* A DONE answer over a head and a body that the caller keeps for as long as the answer lives. */
+void sl_answer_init_packed(struct sl_answer *answer, const struct sl_response_head *head,
+                           struct sl_slice body);
 /* No reader may be left. */
 void sl_answer_done(struct sl_answer *answer);
 /* Takes the head, whose slices live in the answer's arena; NEW → GROWING. */
@@ -55,6 +60,10 @@ void sl_answer_finish(struct sl_answer *answer);
 void sl_answer_break(struct sl_answer *answer);
 /* Bytes added and never published are dropped, so that an end frame can follow whole ones. */
 void sl_answer_truncate(struct sl_answer *answer);
+/* Bytes held from the slowest reader's position on; with none, all that is held. */
+uint64_t sl_answer_held(const struct sl_answer *answer);
+/* Retained no longer: what every reader has taken goes at once. */
+void sl_answer_let_go(struct sl_answer *answer);
 /* Published bytes that the fastest reader has yet to take; 0 with no reader. */
 uint64_t sl_answer_lag(const struct sl_answer *answer);
 

@@ -15,6 +15,8 @@ SL_NODISCARD void *sl_alloc(size_t size);
 SL_NODISCARD void *sl_calloc(size_t count, size_t size); /* zeroed; overflow-checked */
 SL_NODISCARD void *sl_realloc(void *ptr, size_t size);   /* on failure ptr stays valid */
 void sl_free(void *ptr);                                 /* NULL is fine */
+/* Bytes that the allocator gave for it, which is what the account below counts; 0 for NULL. */
+size_t sl_usable_size(const void *ptr);
 
 /* A NUL-terminated copy of len bytes. */
 SL_NODISCARD char *sl_strndup(const char *s, size_t len);

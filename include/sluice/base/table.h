@@ -1,7 +1,7 @@
 /*
- * An intrusive chained hash table keyed by the caller's 64-bit hash. It moves a
- * few buckets with each insertion while it grows, so that no operation pauses.
- * The caller compares keys: iterate over the nodes of one hash.
+ * An intrusive chained hash table keyed by the caller's 64-bit hash. It grows and shrinks by a
+ * bucket or a few with each insertion and removal, so that no operation pauses. The caller compares
+ * keys: iterate over the nodes of one hash.
  */
 #ifndef SLUICE_BASE_TABLE_H
 #define SLUICE_BASE_TABLE_H
@@ -18,16 +18,20 @@ struct sl_table_node {
 };
 
 struct sl_table {
-    struct sl_table_node **buckets, **old;
-    size_t mask, old_mask; /* sizes are powers of two; mask = size - 1 */
-    size_t moved;          /* buckets of `old` that are already empty */
+    struct sl_table_node ***segments; /* each of SL_TABLE_SEGMENT buckets */
+    size_t segments_cap;
+    size_t size; /* buckets */
+    size_t mask; /* mask + 1 is the largest power of two up to size */
     size_t count;
+    size_t bytes; /* of the arrays, as the allocator counts them */
 };
 
-/* The first size is 64 buckets. SL_E_NOMEM. */
+#define SL_TABLE_SEGMENT 256
+
+/* SL_E_NOMEM. */
 SL_NODISCARD int sl_table_init(struct sl_table *table);
 void sl_table_done(struct sl_table *table); /* frees the buckets, not the nodes */
-/* Cannot fail: where a larger array cannot be had, chains get longer. */
+/* Cannot fail: where more buckets cannot be had, chains get longer. */
 void sl_table_insert(struct sl_table *table, struct sl_table_node *node, uint64_t hash);
 void sl_table_remove(struct sl_table *table, struct sl_table_node *node);
 /* First node with this hash, then the next with the same hash; NULL at the end. */

@@ -6,6 +6,8 @@
 #define SLUICE_CORE_CALL_H
 
 #include "sluice/base/chain.h"
+#include "sluice/core/client.h"
+#include "sluice/core/load.h"
 #include "sluice/core/message.h"
 #include "sluice/core/usage.h"
 
@@ -14,6 +16,7 @@ enum sl_plane {
     SL_PLANE_RUNTIME, /* bedrock-runtime.REGION, signed for "bedrock" */
     SL_PLANE_CONTROL, /* bedrock.REGION, signed for "bedrock" */
     SL_PLANE_MANTLE,  /* bedrock-mantle.REGION.api.aws, signed for "bedrock-mantle" */
+    SL_PLANE_QUOTAS,  /* servicequotas.REGION, the Service Quotas API; no client's calls */
     SL_PLANE_COUNT
 };
 
@@ -71,6 +74,19 @@ struct sl_call {
         served_model;       /* what x-sluice-model says, when the model was mapped; else empty */
     struct sl_slice edited; /* what x-sluice-edited says; else empty */
     int64_t max_tokens;     /* asked for; -1: unset */
+    /* What the body says. */
+    struct sl_load load;
+    bool has_load;      /* the body was read, and is JSON */
+    bool deterministic; /* asked again, the model would answer the same */
+    bool has_meaning;
+    uint8_t meaning[32]; /* canonical digest of the body as it is sent */
+    /* What the client wishes besides (dialect/wishes.h). */
+    uint64_t timeout_ms;    /* from arrival; 0: not said */
+    enum sl_class priority; /* SL_CLASS_COUNT: not said */
+    struct {
+        bool no_store, no_cache, only_if_cached;
+        int64_t max_age; /* seconds; -1: not said */
+    } cache;             /* Cache-Control of the request (RFC 9111 5.2.1) */
 };
 
 #endif

@@ -3,6 +3,7 @@
 #define SLUICE_CORE_TARGET_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /* Strings are owned by the configuration they came from and live as long as it does. */
@@ -19,6 +20,12 @@ struct sl_target_settings {
         *mantle_endpoint; /* like endpoint, for the mantle plane; NULL: endpoint, or AWS's own */
     const char *ca_file;  /* PEM bundle to verify upstream with; NULL: the system's */
     uint32_t weight, priority;
+    /* Geographies whose profiles are called in place of the client's, the first that has the model:
+     * "us.", "global."; none: the client's. */
+    struct {
+        const char **items;
+        size_t count;
+    } profiles;
 };
 
 /* Time limits of one upstream attempt, in milliseconds. */

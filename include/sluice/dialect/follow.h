@@ -7,6 +7,7 @@
 
 #include "sluice/core/call.h"
 #include "sluice/core/failure.h"
+#include "sluice/dialect/verdict.h"
 #include "sluice/wire/eventstream.h"
 #include "sluice/wire/json.h"
 #include "sluice/wire/sse.h"
@@ -21,16 +22,25 @@ struct sl_follow {
     uint64_t seen;  /* bytes fed */
     uint64_t whole; /* bytes up to which every frame or event is complete */
     bool begun;     /* the first frame is in and is not an exception: the status may be sent */
-    bool ended;     /* a frame that ends the message was seen */
+    bool ended;     /* a frame or event that ends the message was seen */
     enum sl_failure failure; /* the first exception frame's kind; NONE if there was none */
     struct sl_usage usage;
+    /*
+     * After a finish that returned SL_OK: a complete success that answers whoever asks the same.
+     * Not so what a guardrail or a content filter stopped, or an answer with state at the server.
+     */
+    bool storable;
+    struct sl_verdict verdict;
+    bool blind; /* something was too large to be looked into */
     struct sl_eventstream_scanner scanner;
     struct sl_buf capture; /* the frame under way, or the last one */
     bool capture_cut;
+    struct sl_buf chunk; /* what a frame of an InvokeModel stream holds */
     struct sl_sse_parser sse;
-    struct sl_json_facts facts; /* of a whole document */
+    struct sl_json_tokenizer document; /* a whole one */
+    struct sl_json_facts facts;        /* of it */
     struct sl_json_fact fact[SL_FOLLOW_FACTS];
-    bool reading_facts;
+    bool reading;
     bool line_empty, after_cr; /* event boundaries of SSE */
 };
 

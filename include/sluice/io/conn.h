@@ -53,6 +53,8 @@ struct sl_conn_info {
     char local[64];
     bool tls;
     const char *tls_version; /* "TLSv1.3" or NULL */
+    const char *subject;     /* of the client's verified certificate, RFC 2253 ("CN=app,O=Example");
+                              * NULL:     none was shown */
 };
 const struct sl_conn_info *sl_conn_info(const struct sl_conn *conn);
 

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #include "sluice/base/buf.h"
+#include "sluice/base/crc32.h"
 #include "sluice/base/slice.h"
 
 #define SL_EVENTSTREAM_PRELUDE     12
@@ -93,7 +94,5 @@ SL_NODISCARD int sl_eventstream_encode(struct sl_buf *out,
 /* An exception frame as Bedrock sends it: :message-type exception, {"message":…}. */
 SL_NODISCARD int sl_eventstream_exception(struct sl_buf *out, struct sl_slice exception_type,
                                           struct sl_slice message);
-
-uint32_t sl_crc32(uint32_t crc, struct sl_slice s); /* zlib's polynomial; start with 0 */
 
 #endif

@@ -86,7 +86,7 @@ struct sl_json_fact {
 
 /* At most this many facts for one reader, of so many segments, of so many bytes each; a path has
  * at most 255 bytes. */
-#define SL_JSON_MAX_FACTS    24
+#define SL_JSON_MAX_FACTS    32
 #define SL_JSON_MAX_SEGMENTS 8
 #define SL_JSON_MAX_SEGMENT  64
 
@@ -128,6 +128,9 @@ SL_NODISCARD int sl_json_facts_init(struct sl_json_facts *f, struct sl_json_fact
                                     size_t count, size_t text_max);
 SL_NODISCARD int sl_json_facts_feed(struct sl_json_facts *f, struct sl_slice in);
 SL_NODISCARD int sl_json_facts_finish(struct sl_json_facts *f);
+/* One token of a document that another tokenizer reads, in place of _feed. After an error, no more
+ * of that document. */
+SL_NODISCARD int sl_json_facts_token(struct sl_json_facts *f, const struct sl_json_token *token);
 void sl_json_facts_done(struct sl_json_facts *f); /* frees the facts' texts too */
 
 #endif

@@ -163,12 +163,94 @@ static void what_all_have_read_is_dropped_and_closes_the_door(void **state) {
     rig_done(&rig);
 }
 
+static void what_is_retained_stays_until_let_go(void **state) {
+    (void)state;
+    static char body[300000], out[300000];
+    struct rig rig;
+    struct sl_reader first, late;
+    bool end;
+    size_t n;
+    rig_init(&rig);
+    rig.answer.retained = true;
+    sl_reader_init(&first, count_change, &rig.changes);
+    sl_reader_init(&late, count_change, &rig.changes);
+    assert_true(sl_reader_attach(&first, &rig.answer));
+    sl_answer_set_head(&rig.answer, &(struct sl_response_head){.status = 200});
+    assert_int_equal(sl_answer_add(&rig.answer, sl_slice_of(body, sizeof(body))), SL_OK);
+    sl_answer_publish(&rig.answer, sizeof(body));
+    size_t before = rig.budget.used;
+    while (read_some(&first, out, sizeof(out), &end) > 0)
+        ;
+    assert_int_equal(rig.budget.used, before);
+    assert_int_equal(sl_answer_held(&rig.answer), 0);
+    assert_true(sl_reader_attach(&late, &rig.answer));
+    assert_int_equal(sl_answer_held(&rig.answer), sizeof(body));
+    n = read_some(&late, out, 200000, &end);
+    assert_int_equal(sl_answer_held(&rig.answer), sizeof(body) - n);
+    sl_answer_let_go(&rig.answer);
+    assert_true(rig.budget.used < before);
+    assert_true(rig.budget.used >= sizeof(body) - n);
+    sl_reader_detach(&late);
+    while (read_some(&first, out, sizeof(out), &end) > 0)
+        ;
+    sl_answer_finish(&rig.answer);
+    sl_reader_detach(&first);
+    /* Nobody reads: what is left stays, to the last byte. */
+    assert_int_equal(sl_answer_held(&rig.answer), sl_chain_len(&rig.answer.body));
+    sl_answer_let_go(&rig.answer);
+    assert_int_equal(sl_answer_held(&rig.answer), sl_chain_len(&rig.answer.body));
+    rig_done(&rig);
+}
+
+static void a_packed_answer_reads_like_any(void **state) {
+    (void)state;
+    struct sl_answer answer;
+    struct sl_reader a, b;
+    struct sl_slice slices[4];
+    char out[8];
+    int changes = 0;
+    bool end;
+    sl_answer_init_packed(&answer, &(struct sl_response_head){.status = 201}, SL_LIT("packed"));
+    assert_int_equal(answer.state, SL_ANSWER_DONE);
+    assert_int_equal(answer.head.status, 201);
+    sl_reader_init(&a, count_change, &changes);
+    sl_reader_init(&b, count_change, &changes);
+    assert_int_equal(sl_answer_held(&answer), 6);
+    assert_true(sl_reader_attach(&a, &answer));
+    assert_int_equal(sl_reader_peek(&a, slices, 0, &end), 0);
+    assert_false(end);
+    assert_int_equal(read_some(&a, out, 4, &end), 4);
+    assert_memory_equal(out, "pack", 4);
+    assert_int_equal(sl_answer_lag(&answer), 2);
+    assert_int_equal(sl_answer_held(&answer), 2);
+    assert_true(sl_reader_attach(&b, &answer));
+    assert_int_equal(read_some(&b, out, sizeof(out), &end), 6);
+    assert_memory_equal(out, "packed", 6);
+    assert_true(end);
+    assert_int_equal(read_some(&a, out, sizeof(out), &end), 2);
+    assert_memory_equal(out, "ed", 2);
+    assert_true(end);
+    assert_int_equal(sl_reader_peek(&a, slices, 4, &end), 0);
+    assert_true(end);
+    sl_reader_detach(&a);
+    sl_reader_detach(&b);
+    sl_answer_done(&answer);
+    sl_answer_init_packed(&answer, &(struct sl_response_head){.status = 200}, SL_EMPTY);
+    assert_true(sl_reader_attach(&a, &answer));
+    assert_int_equal(sl_reader_peek(&a, slices, 4, &end), 0);
+    assert_true(end);
+    sl_reader_detach(&a);
+    sl_answer_done(&answer);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(readers_see_published_bytes_only),
         cmocka_unit_test(a_broken_answer_never_ends),
         cmocka_unit_test(many_readers_at_their_own_pace_see_the_same),
         cmocka_unit_test(what_all_have_read_is_dropped_and_closes_the_door),
+        cmocka_unit_test(what_is_retained_stays_until_let_go),
+        cmocka_unit_test(a_packed_answer_reads_like_any),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

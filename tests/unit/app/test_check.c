@@ -83,6 +83,7 @@ static void test_embedded(void **state) {
     says("ok    bedrock – http://127.0.0.1:");
     says("ok    clock – within a minute");
     says("ok    models – ");
+    says("ok    quotas – Service Quotas lists none of models known here; limits are learned\n");
     says_not("warn");
     says_not(SL_SIM_SECRET);
     says_not(SL_SIM_ACCESS_KEY_ID);
@@ -97,6 +98,40 @@ static void test_model(void **state) {
     assert_int_equal(CHECK("--simulator", "--model", PROFILE, "--invoke"), 0);
     says("ok    invoke – " PROFILE " answered: ");
     says(" 1 out\n");
+}
+
+static void test_quotas(void **state) {
+    (void)state;
+    assert_int_equal(CHECK("--simulator", "--set", "simulator.rpm=7", "--set", "simulator.tpm=900",
+                           "--set", "quotas.default={in_flight: 5}", "--model", PROFILE),
+                     0);
+    says("ok    quotas – Service Quotas lists ");
+    says_not(" limits of 0 models");
+    says("ok    model quotas – " PROFILE
+         " has 7 requests a minute, 900 tokens a minute, 5 calls at once\n");
+    assert_int_equal(CHECK("--simulator", "--set", "quotas.source=config", "--model", PROFILE,
+                           "--set", "simulator.rpm=7", "--set",
+                           "quotas.models={" PROFILE ": {tpm: 3}}"),
+                     0);
+    says("ok    quotas – as configured for 1 models by name; others are learned\n");
+    says("ok    model quotas – " PROFILE " has 3 tokens a minute\n");
+    assert_int_equal(CHECK("--simulator", "--model", PROFILE), 0);
+    says("ok    model quotas – " PROFILE " has no known limits; they are learned\n");
+}
+
+static void test_several_targets(void **state) {
+    (void)state;
+    assert_int_equal(CHECK("--simulator", "--set", "targets=[{name: east}, {name: west}]"), 0);
+    says("ok    east: region – us-east-1\n");
+    says("ok    west: credentials – ");
+    says("ok    west: quotas – ");
+    /* One that cannot work does not keep the others from being looked at. */
+    assert_int_equal(
+        CHECK("--set", "targets=[{name: bad, region: nowhere}, {name: worse, region: us-east-1, "
+                       "endpoint: 'http://127.0.0.1:1', profile: none-of-that-name}]"),
+        1);
+    says("fail  bad: region – ");
+    says("ok    worse: region – us-east-1\n");
 }
 
 static void test_wrong_models(void **state) {
@@ -251,6 +286,8 @@ int main(void) {
         cmocka_unit_test(test_offline),
         cmocka_unit_test(test_embedded),
         cmocka_unit_test(test_model),
+        cmocka_unit_test(test_quotas),
+        cmocka_unit_test(test_several_targets),
         cmocka_unit_test(test_wrong_models),
         cmocka_unit_test(test_wrong_keys),
         cmocka_unit_test(test_nobody_there),

@@ -116,26 +116,41 @@ static void test_file_of_the_environment(void **state) {
     assert_string_equal(cli.source.file, "c.yaml");
 }
 
+static void options_exist(const struct sl_cli_option *options) {
+    for (const struct sl_cli_option *o = options; o->name; o++) {
+        assert_true(o->kind != SL_CLI_FLAG || !o->argument);
+        if (o->kind != SL_CLI_KEY)
+            continue;
+        struct sl_config_override override = {o->name, sl_slice_str(o->key), SL_LIT("127.0.0.1:1")};
+        struct sl_config_source source = {.overrides = &override, .override_count = 1};
+        struct sl_config *config = NULL;
+        assert_int_equal(sl_config_load(&source, &config, why, sizeof(why)), 0);
+        sl_config_free(config);
+    }
+}
+
 /* Every option of the tables leads to a key that exists, or to a field of its own. */
 static void test_option_keys_exist(void **state) {
     (void)state;
-    for (size_t i = 0; i < SL_COMMAND_COUNT; i++)
-        for (const struct sl_cli_option *o = sl_cli_commands[i].options; o->name; o++) {
-            assert_true(o->kind != SL_CLI_FLAG || !o->argument);
-            if (o->kind != SL_CLI_KEY)
-                continue;
-            struct sl_config_override override = {o->name, sl_slice_str(o->key),
-                                                  SL_LIT("127.0.0.1:1")};
-            struct sl_config_source source = {.overrides = &override, .override_count = 1};
-            struct sl_config *config = NULL;
-            assert_int_equal(sl_config_load(&source, &config, why, sizeof(why)), 0);
-            sl_config_free(config);
-        }
+    for (size_t i = 0; i < SL_COMMAND_COUNT; i++) {
+        const struct sl_cli_command *command = &sl_cli_commands[i];
+        assert_int_equal(!command->options, !!command->actions);
+        if (command->options)
+            options_exist(command->options);
+        for (const struct sl_cli_action *a = command->actions; a && a->name; a++)
+            options_exist(a->options);
+    }
 }
 
-static void help_holds(const char *command, const char *text) {
+/* action, or command and action, may be NULL. */
+static void help_holds(const char *command, const char *action, const char *text) {
     struct sl_buf out;
-    const char *argv[] = {"sluice", command ? command : "--help", command ? "--help" : NULL, NULL};
+    const char *argv[] = {"sluice", "--help", NULL, NULL, NULL};
+    if (command) {
+        argv[1] = command;
+        argv[2] = action ? action : "--help";
+        argv[3] = action ? "--help" : NULL;
+    }
     assert_int_equal(parse(argv, NULL), 0);
     assert_true(cli.help);
     assert_int_equal(cli.any, !command);
@@ -149,10 +164,17 @@ static void help_holds(const char *command, const char *text) {
 static void test_help(void **state) {
     (void)state;
     for (size_t i = 0; i < SL_COMMAND_COUNT; i++) {
-        help_holds(NULL, sl_cli_commands[i].summary);
-        help_holds(sl_cli_commands[i].name, "Example");
-        for (const struct sl_cli_option *o = sl_cli_commands[i].options; o->name; o++)
-            help_holds(sl_cli_commands[i].name, o->doc);
+        const struct sl_cli_command *command = &sl_cli_commands[i];
+        help_holds(NULL, NULL, command->summary);
+        help_holds(command->name, NULL, "Example");
+        for (const struct sl_cli_option *o = command->options; o && o->name; o++)
+            help_holds(command->name, NULL, o->doc);
+        for (const struct sl_cli_action *a = command->actions; a && a->name; a++) {
+            help_holds(command->name, NULL, a->summary);
+            help_holds(command->name, a->name, "Example");
+            for (const struct sl_cli_option *o = a->options; o->name; o++)
+                help_holds(command->name, a->name, o->doc);
+        }
     }
     assert_int_equal(PARSE("-h"), 0);
     assert_true(cli.help && cli.any);

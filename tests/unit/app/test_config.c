@@ -52,9 +52,9 @@ static void test_defaults(void **state) {
     assert_int_equal(c->admin.port, 8081);
     assert_int_equal(c->auth, SL_AUTH_NONE);
     assert_null(c->tls.certificate);
-    assert_null(c->target.region);
-    assert_null(c->target.endpoint);
-    assert_int_equal(c->target.weight, 1);
+    assert_null(c->targets[0].region);
+    assert_null(c->targets[0].endpoint);
+    assert_int_equal(c->targets[0].weight, 1);
     assert_int_equal(c->max_in_flight, 1024);
     assert_int_equal(c->timeouts.connect, 10000);
     assert_int_equal(c->timeouts.first_byte, 600000);
@@ -105,8 +105,8 @@ static void test_file(void **state) {
     assert_int_equal(c->listen.count, 2);
     assert_string_equal(c->listen.items[1].host, "::1");
     assert_string_equal(c->hosts.items[1], "b.example.com");
-    assert_string_equal(c->target.region, "eu-west-1");
-    assert_true(c->target.fips);
+    assert_string_equal(c->targets[0].region, "eu-west-1");
+    assert_true(c->targets[0].fips);
     assert_string_equal(c->models.successors.items[0].name, "old-v1:0");
     assert_int_equal(c->queue.max_wait_ms, 5000);
     assert_int_equal(c->queue.max_bytes, 25000000);
@@ -143,7 +143,7 @@ static void test_precedence(void **state) {
     assert_int_equal(c->queue.max_wait_ms, 2000);  /* the environment over the file */
     assert_int_equal(c->queue.max_requests, 4);    /* the last option over all */
     assert_int_equal(c->hosts.count, 2);           /* lists are replaced */
-    assert_null(c->target.region);                 /* and texts can be taken back */
+    assert_null(c->targets[0].region);             /* and texts can be taken back */
     sl_config_free(c);
 }
 
@@ -158,13 +158,13 @@ static void test_unknown_keys(void **state) {
     refuses_text("memory: {banana: 1}\n", "t.yaml:1:10: unknown key \"memory.banana\"; the section "
                                           "holds: max");
     refuses_text("banana: 1\n", "t.yaml:1:1: unknown key \"banana\"; keys outside of sections are: "
-                                "listen, admin, auth, hosts, state, drain");
+                                "listen, admin, auth, hosts, state, targets, prices, drain");
     refuses_text("queue: {max_wait: {max_wait: 1s}}\n",
                  "t.yaml:1:19: queue.max_wait: is a mapping; it takes a duration: a number with "
                  "ms, s, m, h or d, as in 30s");
     refuses_text("<<: {listen: 127.0.0.1:1}\n",
                  "t.yaml:1:1: unknown key \"<<\"; keys outside of sections are: listen, admin, "
-                 "auth, hosts, state, drain");
+                 "auth, hosts, state, targets, prices, drain");
 }
 
 static void test_wrong_values_in_file(void **state) {
@@ -215,7 +215,7 @@ static void test_self_reference(void **state) {
                  "t.yaml:2:3: unknown key \"queue.queue\"; the section holds: max_requests, "
                  "max_bytes, max_wait");
     struct sl_config *c = load_text("hosts: [&h example.com]\nupstream: {profile: *h}\n");
-    assert_string_equal(c->target.profile, "example.com");
+    assert_string_equal(c->targets[0].profile, "example.com");
     sl_config_free(c);
 }
 
@@ -235,7 +235,7 @@ static void test_wrong_overrides(void **state) {
                      "--set: queue.max_requests: \"many\" is not a whole number");
     refuses_override("", "1",
                      "--set: unknown key \"\"; keys outside of sections are: listen, "
-                     "admin, auth, hosts, state, drain");
+                     "admin, auth, hosts, state, targets, prices, drain");
 }
 
 static void test_option_that_names_its_key(void **state) {
@@ -271,21 +271,21 @@ static void test_variables(void **state) {
     sl_config_free(load(&source));
 }
 
-#define NO_KEYS                                                                                    \
-    "this version has no client keys yet: listen on loopback, or write auth: none out behind a "   \
-    "network you trust"
+static void check_auth(const char *yaml, enum sl_auth auth) {
+    struct sl_config *c = load_text(yaml);
+    assert_int_equal(c->auth, auth);
+    sl_config_free(c);
+}
 
+/* Without a word on it, whoever is not on this machine needs a key. */
 static void test_auth(void **state) {
     (void)state;
-    refuses_text("drain: 1s\nauth: keys\n", "t.yaml:2:1: auth: " NO_KEYS);
-    refuses_text("listen: [127.0.0.1:1, 0.0.0.0:8080]\n",
-                 "t.yaml:1:1: listen: 0.0.0.0 can be reached by others, and " NO_KEYS);
-    refuses_text("listen: '[::]:8080'\n",
-                 "t.yaml:1:1: listen: :: can be reached by others, and " NO_KEYS);
-    struct sl_config *c = load_text("listen: 0.0.0.0:8080\nauth: none\n");
-    assert_int_equal(c->auth, SL_AUTH_NONE);
-    sl_config_free(c);
-    sl_config_free(load_text("listen: [localhost:1, 127.8.9.1:1, '[::1]:1']\n"));
+    check_auth("drain: 1s\nauth: keys\n", SL_AUTH_KEYS);
+    check_auth("listen: [127.0.0.1:1, 0.0.0.0:8080]\n", SL_AUTH_KEYS);
+    check_auth("listen: '[::]:8080'\n", SL_AUTH_KEYS);
+    check_auth("listen: gateway.example.com:8080\n", SL_AUTH_KEYS);
+    check_auth("listen: 0.0.0.0:8080\nauth: none\n", SL_AUTH_NONE);
+    check_auth("listen: [localhost:1, 127.8.9.1:1, '[::1]:1']\n", SL_AUTH_NONE);
 }
 
 static void test_rules(void **state) {
@@ -295,16 +295,213 @@ static void test_rules(void **state) {
     refuses_text("tls: {client_ca: a}\n",
                  "t.yaml:1:7: tls.client_ca: needs tls.certificate and tls.key beside it");
     refuses_text("upstream: {endpoint: 'http://h', fips: on}\n",
-                 "t.yaml:1:34: upstream.fips: chooses among AWS's own addresses, but "
-                 "upstream.endpoint names one");
+                 "t.yaml:1:34: upstream.fips: chooses among AWS's own addresses, but its endpoint "
+                 "names one");
     refuses_text("upstream: {endpoint: 'http://h', dual_stack: on}\n",
-                 "t.yaml:1:34: upstream.dual_stack: chooses among AWS's own addresses, but "
-                 "upstream.endpoint names one");
+                 "t.yaml:1:34: upstream.dual_stack: chooses among AWS's own addresses, but its "
+                 "endpoint names one");
     refuses_text("upstream: {mantle_endpoint: 'http://h'}\n",
-                 "t.yaml:1:12: upstream.mantle_endpoint: has no effect without upstream.mantle: "
-                 "on");
+                 "t.yaml:1:12: upstream.mantle_endpoint: has no effect without mantle: on");
+    refuses_text("retry: {backoff: 2m}\n",
+                 "t.yaml:1:9: retry.backoff: is longer than retry.backoff_max");
     refuses_text("memory: {max: 64MiB}\nlimits: {body_bytes: 65MiB}\n",
                  "t.yaml:1:10: memory.max: holds no body of limits.body_bytes (65MiB)");
+}
+
+/* ---- several targets ---- */
+
+static void test_targets(void **state) {
+    (void)state;
+    struct sl_config *c = load_text("targets:\n"
+                                    "  - {name: east, region: us-east-1, profiles: [us, global]}\n"
+                                    "  - name: test\n"
+                                    "    endpoint: http://127.0.0.1:9\n"
+                                    "    mantle: on\n"
+                                    "    weight: 3\n"
+                                    "    priority: 1\n"
+                                    "  - {name: third}\n");
+    assert_int_equal(c->target_count, 3);
+    assert_string_equal(c->targets[0].name, "east");
+    assert_string_equal(c->targets[0].region, "us-east-1");
+    assert_int_equal(c->targets[0].weight, 1);
+    assert_int_equal(c->targets[0].priority, 0);
+    assert_int_equal(c->targets[0].profiles.count, 2);
+    assert_string_equal(c->targets[0].profiles.items[0], "us.");
+    assert_string_equal(c->targets[0].profiles.items[1], "global.");
+    assert_string_equal(c->targets[1].endpoint, "http://127.0.0.1:9");
+    assert_true(c->targets[1].mantle);
+    assert_int_equal(c->targets[1].weight, 3);
+    assert_int_equal(c->targets[1].priority, 1);
+    assert_null(c->targets[1].region);
+    assert_int_equal(c->targets[2].profiles.count, 0);
+    sl_config_free(c);
+    c = load_text("upstream: {region: eu-west-1, max_in_flight: 3}\n");
+    assert_int_equal(c->target_count, 1);
+    assert_string_equal(c->targets[0].name, "default");
+    sl_config_free(c);
+    /* What upstream says of all targets may stand beside them; an empty list is none. */
+    c = load_text("upstream: {max_in_flight: 3}\ntargets: [{name: a}]\n");
+    assert_string_equal(c->targets[0].name, "a");
+    sl_config_free(c);
+    c = load_text("targets: []\n");
+    assert_string_equal(c->targets[0].name, "default");
+    sl_config_free(c);
+}
+
+static void test_targets_from_the_command_line(void **state) {
+    const struct sl_config_override overrides[] = {
+        {"--set", SL_LIT("targets"), SL_LIT("[{name: a, region: us-east-1}, {name: b}]")},
+        {"--set", SL_LIT("quotas.models"),
+         SL_LIT("{us.meta.llama3-3-70b-instruct-v1:0: {rpm: 9}}")},
+        {"--set", SL_LIT("quotas.default"), SL_LIT("{tpm: 5}")},
+        {"--set", SL_LIT("models.fallbacks"), SL_LIT("{a: [b, c], d: e}")},
+    };
+    const char *environment[] = {"SLUICE_TARGETS=[{name: c}]", NULL};
+    struct sl_config_source source = {.environment = environment,
+                                      .overrides = overrides,
+                                      .override_count = sizeof(overrides) / sizeof(overrides[0]),
+                                      .file = "t.yaml",
+                                      .text = SL_LIT("targets: [{name: d}, {name: e}, {name: f}]")};
+    (void)state;
+    struct sl_config *c = load(&source);
+    assert_int_equal(c->target_count, 2);
+    assert_string_equal(c->targets[1].name, "b");
+    assert_int_equal(sl_config_limits(c, SL_LIT("us.meta.llama3-3-70b-instruct-v1:0")).rpm, 9);
+    assert_int_equal(sl_config_limits(c, SL_LIT("x")).tpm, 5);
+    assert_true(sl_slice_eq(sl_config_fallback(c, SL_LIT("d"), 0), SL_LIT("e")));
+    sl_config_free(c);
+    source.override_count = 0;
+    c = load(&source);
+    assert_int_equal(c->target_count, 1);
+    assert_string_equal(c->targets[0].name, "c");
+    sl_config_free(c);
+}
+
+static void test_wrong_targets(void **state) {
+    (void)state;
+    refuses_text("targets: [{name: a, regoin: x}]\n",
+                 "t.yaml:1:21: targets[0]: unknown key \"regoin\"; the nearest is \"region\"");
+    refuses_text("targets: [{name: a}, {name: b, secret: x}]\n",
+                 "t.yaml:1:32: targets[1]: unknown key \"secret\"; it holds: name, region, "
+                 "endpoint, profile, fips, dual_stack, mantle, mantle_endpoint, ca_file, weight, "
+                 "priority, profiles");
+    refuses_text("targets: [{name: a, weight: 0}]\n",
+                 "t.yaml:1:29: targets[0].weight: \"0\" is too small; the least is 1");
+    refuses_text("targets: [{name: a, name: b}]\n", "t.yaml:1:21: targets[0]: name is there twice");
+    refuses_text("targets: [{region: x}]\n", "t.yaml:1:1: targets: number 1 has no name");
+    refuses_text("targets: [{name: a}, {name: a}]\n", "t.yaml:1:1: targets: two are named \"a\"");
+    refuses_text(
+        "targets: [a]\n",
+        "t.yaml:1:11: targets[0]: is a single value; it takes a mapping of keys to values");
+    refuses_text("targets: {name: a}\n", "t.yaml:1:10: targets: is a mapping; it takes a list of "
+                                         "mappings, as in [{a: 1}, {a: 2}]");
+    refuses_text("targets: a\n",
+                 "t.yaml:1:10: targets: is a single value; it takes a list of mappings, as in "
+                 "[{a: 1}, {a: 2}]");
+    refuses_text(
+        "targets: [{name: a, profiles: [mars]}]\n",
+        "t.yaml:1:1: targets: profiles of \"a\": \"mars\" is no geography, such as us, eu, "
+        "apac or global");
+    refuses_text("targets: [{name: a, endpoint: 'http://h', fips: on}]\n",
+                 "t.yaml:1:1: targets: fips of \"a\" chooses among AWS's own addresses, but its "
+                 "endpoint names one");
+    refuses_text(
+        "targets: [{name: a}]\nupstream: {region: x}\n",
+        "t.yaml:2:12: upstream.region: stands beside `targets`: write it into one of them, "
+        "or leave `targets` out");
+    refuses_override("targets", "[{name: a, wieght: 2}]",
+                     "--set: targets[0]: unknown key \"wieght\"; the nearest is \"weight\"");
+    refuses_variable("SLUICE_TARGETS=[{name: a, weight: x}]",
+                     "SLUICE_TARGETS in the environment: targets[0].weight: \"x\" is not a whole "
+                     "number");
+    struct sl_config *config = NULL;
+    const struct sl_config_override override = {"--set", SL_LIT("targets"), SL_LIT("[{name: a")};
+    struct sl_config_source source = {.overrides = &override, .override_count = 1};
+    assert_int_equal(sl_config_load(&source, &config, why, sizeof(why)), SL_E_INVALID);
+    assert_non_null(strstr(why, "--set: targets: this is not YAML: "));
+}
+
+/* ---- models, quotas, cache ---- */
+
+static void test_models(void **state) {
+    (void)state;
+    struct sl_config *c = load_text("models:\n"
+                                    "  aliases: {fast: a.small-v1:0, smart: b.large-v1:0}\n"
+                                    "  default: fast\n"
+                                    "  fallbacks:\n"
+                                    "    smart: [fast, c.other]\n"
+                                    "    c.other: fast\n");
+    assert_true(sl_slice_eq(sl_config_alias(c, SL_LIT("fast")), SL_LIT("a.small-v1:0")));
+    assert_int_equal(sl_config_alias(c, SL_LIT("a.small-v1:0")).len, 0);
+    assert_string_equal(c->models.standard, "a.small-v1:0");
+    struct sl_slice large = SL_LIT("b.large-v1:0");
+    assert_true(sl_slice_eq(sl_config_fallback(c, large, 0), SL_LIT("a.small-v1:0")));
+    assert_true(sl_slice_eq(sl_config_fallback(c, large, 1), SL_LIT("c.other")));
+    assert_int_equal(sl_config_fallback(c, large, 2).len, 0);
+    assert_true(sl_slice_eq(sl_config_fallback(c, SL_LIT("c.other"), 0), SL_LIT("a.small-v1:0")));
+    assert_int_equal(sl_config_fallback(c, SL_LIT("fast"), 0).len, 0);
+    sl_config_free(c);
+    refuses_text("models: {aliases: {a: b, b: c}}\n",
+                 "t.yaml:1:10: models.aliases: \"a\" stands for \"b\", which is an alias itself");
+    refuses_text("models: {aliases: {a: b}, fallbacks: {a: [b]}}\n",
+                 "t.yaml:1:27: models.fallbacks: \"b\" falls back to itself");
+    refuses_text("models: {fallbacks: {a: [b], a: [c]}}\n",
+                 "t.yaml:1:30: models.fallbacks: \"a\" is there twice");
+    refuses_text("models: {fallbacks: {a: []}}\n",
+                 "t.yaml:1:25: models.fallbacks[a]: needs at least 1");
+    refuses_text("models: {fallbacks: {a: {b: c}}}\n",
+                 "t.yaml:1:25: models.fallbacks[a]: is a mapping; it takes a list of texts");
+}
+
+static void test_quotas(void **state) {
+    (void)state;
+    struct sl_config *c = load_text("models: {aliases: {fast: us.a.small}}\n"
+                                    "quotas:\n"
+                                    "  window: fixed\n"
+                                    "  default: {rpm: 10, in_flight: 4}\n"
+                                    "  models:\n"
+                                    "    a.model: {tpm: 7}\n"
+                                    "    us.a.model: {tpm: 8, rpm: 9}\n"
+                                    "    fast: {tpd: 5}\n");
+    assert_int_equal(c->quotas.window, SL_WINDOW_FIXED);
+    assert_int_equal(c->quotas.window_ms, 60000);
+    struct sl_limits l = sl_config_limits(c, SL_LIT("us.a.model"));
+    assert_true(l.tpm == 8 && l.rpm == 9 && l.in_flight == 4 && l.tpd == 0);
+    l = sl_config_limits(c, SL_LIT("eu.a.model")); /* a bare id stands for its profiles */
+    assert_true(l.tpm == 7 && l.rpm == 10 && l.in_flight == 4);
+    assert_int_equal(sl_config_limits(c, SL_LIT("us.a.small")).tpd, 5);
+    assert_int_equal(sl_config_limits(c, SL_LIT("other")).rpm, 10);
+    sl_config_free(c);
+    refuses_text("quotas: {default: {rmp: 1}}\n",
+                 "t.yaml:1:20: quotas.default: unknown key \"rmp\"; the nearest is \"rpm\"");
+    refuses_text("quotas: {models: {x: {rpm: -1}}}\n",
+                 "t.yaml:1:28: quotas.models[x].rpm: \"-1\" is not a whole number");
+    refuses_text("quotas: {models: {x: {}, x: {}}}\n",
+                 "t.yaml:1:26: quotas.models: \"x\" is there twice");
+    refuses_text("quotas: {models: {x: 3}}\n", "t.yaml:1:22: quotas.models[x]: is a single value; "
+                                               "it takes a mapping of keys to values");
+}
+
+static void test_cache(void **state) {
+    (void)state;
+    struct sl_config *c = load_text("cache:\n"
+                                    "  when: deterministic\n"
+                                    "  models: {'*nova*': never, '*': always}\n"
+                                    "prompt_caching: {models: ['*claude*']}\n");
+    assert_int_equal(sl_config_cache_when(c, SL_LIT("us.amazon.nova-lite-v1:0")), SL_CACHE_NEVER);
+    assert_int_equal(sl_config_cache_when(c, SL_LIT("x")), SL_CACHE_ALWAYS);
+    assert_true(sl_config_marks_prompts(c, SL_LIT("us.anthropic.claude-opus-5")));
+    assert_false(sl_config_marks_prompts(c, SL_LIT("x")));
+    sl_config_free(c);
+    c = load_text("cache: {when: deterministic}\n");
+    assert_int_equal(sl_config_cache_when(c, SL_LIT("x")), SL_CACHE_DETERMINISTIC);
+    assert_int_equal(c->cache.eviction, SL_EVICT_TINYLFU);
+    assert_int_equal(c->cache.size, 256 << 20);
+    assert_false(sl_config_marks_prompts(c, SL_LIT("us.anthropic.claude-opus-5")));
+    sl_config_free(c);
+    refuses_text(
+        "cache: {models: {x: sometimes}}\n",
+        "t.yaml:1:18: cache.models: \"sometimes\" is none of: always, deterministic, never");
 }
 
 static void test_state_folder(void **state) {
@@ -392,14 +589,28 @@ static void test_out_of_memory(void **state) {
 
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_defaults),        cmocka_unit_test(test_file),
-        cmocka_unit_test(test_empty_files),     cmocka_unit_test(test_precedence),
-        cmocka_unit_test(test_unknown_keys),    cmocka_unit_test(test_wrong_values_in_file),
-        cmocka_unit_test(test_not_yaml),        cmocka_unit_test(test_self_reference),
-        cmocka_unit_test(test_wrong_overrides), cmocka_unit_test(test_option_that_names_its_key),
-        cmocka_unit_test(test_variables),       cmocka_unit_test(test_auth),
-        cmocka_unit_test(test_rules),           cmocka_unit_test(test_state_folder),
-        cmocka_unit_test(test_files_on_disk),   cmocka_unit_test(test_short_why),
+        cmocka_unit_test(test_defaults),
+        cmocka_unit_test(test_file),
+        cmocka_unit_test(test_empty_files),
+        cmocka_unit_test(test_precedence),
+        cmocka_unit_test(test_unknown_keys),
+        cmocka_unit_test(test_wrong_values_in_file),
+        cmocka_unit_test(test_not_yaml),
+        cmocka_unit_test(test_self_reference),
+        cmocka_unit_test(test_wrong_overrides),
+        cmocka_unit_test(test_option_that_names_its_key),
+        cmocka_unit_test(test_variables),
+        cmocka_unit_test(test_auth),
+        cmocka_unit_test(test_rules),
+        cmocka_unit_test(test_targets),
+        cmocka_unit_test(test_targets_from_the_command_line),
+        cmocka_unit_test(test_wrong_targets),
+        cmocka_unit_test(test_models),
+        cmocka_unit_test(test_quotas),
+        cmocka_unit_test(test_cache),
+        cmocka_unit_test(test_state_folder),
+        cmocka_unit_test(test_files_on_disk),
+        cmocka_unit_test(test_short_why),
         cmocka_unit_test(test_out_of_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

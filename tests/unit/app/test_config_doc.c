@@ -62,7 +62,7 @@ static void test_sample_is_neutral(void **state) {
             assert_memory_equal((char *)with + keys[i].offset, (char *)without + keys[i].offset,
                                 keys[i].size);
     assert_null(with->tls.certificate);
-    assert_null(with->target.endpoint);
+    assert_null(with->targets[0].endpoint);
     sl_config_free(with);
     sl_config_free(without);
     sl_buf_done(&sample);
@@ -72,7 +72,8 @@ static void test_sample_is_neutral(void **state) {
 static bool contradicts(struct sl_slice line) {
     return sl_slice_starts(sl_slice_trim(line), SL_LIT("#fips:")) ||
            sl_slice_starts(sl_slice_trim(line), SL_LIT("#dual_stack:")) ||
-           sl_slice_starts(sl_slice_trim(line), SL_LIT("#mantle_endpoint:"));
+           sl_slice_starts(sl_slice_trim(line), SL_LIT("#mantle_endpoint:")) ||
+           sl_slice_starts(sl_slice_trim(line), SL_LIT("#targets:"));
 }
 
 /* With every '#' before a key taken away it is a valid file that names every key. */
@@ -101,12 +102,12 @@ static void test_sample_uncommented(void **state) {
             assert_int_equal(sl_buf_printf(&file, "%.*s\n", SL_FMT(line)), 0);
         }
     }
-    assert_int_equal(dropped, 3);
+    assert_int_equal(dropped, 4);
     assert_int_equal(named + dropped, count);
     struct sl_config_source source = {.file = "sample", .text = sl_buf_slice(&file)};
     if (sl_config_load(&source, &config, why, sizeof(why)) != 0)
         fail_msg("%s", why);
-    assert_string_equal(config->target.region, "us-east-1");
+    assert_string_equal(config->targets[0].region, "us-east-1");
     assert_string_equal(config->hosts.items[0], "gateway.example.com");
     assert_string_equal(config->models.successors.items[0].value,
                         "us.meta.llama3-3-70b-instruct-v1:0");

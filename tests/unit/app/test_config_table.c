@@ -22,9 +22,46 @@ static size_t field_size(enum sl_config_type type) {
     case SL_CONFIG_HOSTPORTS:
     case SL_CONFIG_STRINGS:
     case SL_CONFIG_MAP:
+    case SL_CONFIG_LISTS:
+    case SL_CONFIG_RECORDS:
+    case SL_CONFIG_NAMED_RECORDS:
         return sizeof(struct sl_string_list);
     default:
         return sizeof(const char *);
+    }
+}
+
+static void check_rows(const struct sl_config_key *keys, size_t count) {
+    for (size_t i = 0; i < count; i++) {
+        const struct sl_config_key *k = &keys[i];
+        bool records = sl_config_shape(k) > SL_CONFIG_PAIRS;
+        bool number = k->type == SL_CONFIG_INTEGER || k->type == SL_CONFIG_SIZE;
+        if (number)
+            assert_true(k->size == sizeof(uint32_t) || k->size == sizeof(uint64_t));
+        else if (k->type == SL_CONFIG_RECORD)
+            assert_int_equal(k->size, k->item_size);
+        else
+            assert_int_equal(k->size, field_size(k->type));
+        if (number || k->type == SL_CONFIG_DURATION)
+            assert_true(k->max > k->min && (k->size == sizeof(uint64_t) || k->max <= UINT32_MAX));
+        if (sl_config_shape(k) != SL_CONFIG_SCALAR && k->type != SL_CONFIG_RECORD)
+            assert_true(k->max > 0);
+        if (k->type != SL_CONFIG_MAP)
+            assert_int_equal(k->type == SL_CONFIG_CHOICE, k->choices != NULL);
+        assert_int_equal(records, k->members != NULL);
+        assert_true(k->member_count < 64); /* those seen are bits of one word */
+        for (size_t m = 0; m < k->member_count; m++) {
+            assert_true(k->members[m].offset + k->members[m].size <= k->item_size);
+            assert_ptr_equal(sl_config_member_find(k, sl_slice_str(k->members[m].path)),
+                             &k->members[m]);
+            assert_true(sl_config_shape(&k->members[m]) <= SL_CONFIG_PAIRS); /* no deeper */
+        }
+        check_rows(k->members, k->member_count);
+        assert_true((k->fallback != NULL) != (k->example != NULL));
+        assert_true(strlen(k->path) < SL_CONFIG_PATH_MAX);
+        size_t len = strlen(k->doc);
+        assert_true(len > 10 && k->doc[len - 1] == '.');
+        assert_null(strchr(k->doc, '|')); /* it would break the reference's table */
     }
 }
 
@@ -32,24 +69,17 @@ static void test_rows(void **state) {
     size_t count;
     const struct sl_config_key *keys = sl_config_keys(&count);
     (void)state;
-    for (size_t i = 0; i < count; i++) {
-        const struct sl_config_key *k = &keys[i];
-        bool number = k->type == SL_CONFIG_INTEGER || k->type == SL_CONFIG_SIZE;
-        if (number)
-            assert_true(k->size == sizeof(uint32_t) || k->size == sizeof(uint64_t));
-        else
-            assert_int_equal(k->size, field_size(k->type));
-        if (number || k->type == SL_CONFIG_DURATION)
-            assert_true(k->max > k->min && (k->size == sizeof(uint64_t) || k->max <= UINT32_MAX));
-        if (sl_config_shape(k) != SL_CONFIG_SCALAR)
-            assert_true(k->max > 0);
-        assert_int_equal(k->type == SL_CONFIG_CHOICE, k->choices != NULL);
-        assert_true((k->fallback != NULL) != (k->example != NULL));
-        assert_true(strlen(k->path) < SL_CONFIG_PATH_MAX);
-        size_t len = strlen(k->doc);
-        assert_true(len > 20 && k->doc[len - 1] == '.');
-        assert_null(strchr(k->doc, '|')); /* it would break the reference's table */
-    }
+    check_rows(keys, count);
+}
+
+static void test_paths_into_records_lead_to_their_key(void **state) {
+    (void)state;
+    const struct sl_config_key *targets = sl_config_key_find(SL_LIT("targets"));
+    assert_ptr_equal(sl_config_key_holding(SL_LIT("targets[0].region")), targets);
+    assert_ptr_equal(sl_config_key_holding(SL_LIT("targets")), targets);
+    assert_null(sl_config_key_holding(SL_LIT("nothing[0]")));
+    assert_string_equal(sl_config_member_nearest(targets, SL_LIT("endpiont"))->path, "endpoint");
+    assert_null(sl_config_member_nearest(targets, SL_LIT("colour")));
 }
 
 static void test_fields_do_not_overlap(void **state) {
@@ -126,6 +156,7 @@ static void test_nearest(void **state) {
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_paths_into_records_lead_to_their_key),
         cmocka_unit_test(test_fields_do_not_overlap),
         cmocka_unit_test(test_names_are_unique_as_variables_too),
         cmocka_unit_test(test_sections_match_keys),

@@ -138,9 +138,9 @@ static void test_string(void **state) {
     struct fixture *f = *state;
     static char big[5000];
     takes(f, "upstream.region", " eu-west-1 ");
-    assert_string_equal(f->config.target.region, "eu-west-1");
+    assert_string_equal(f->config.upstream.region, "eu-west-1");
     takes(f, "upstream.region", "");
-    assert_null(f->config.target.region);
+    assert_null(f->config.upstream.region);
     refuses(f, "simulator.region", "", "needs a value");
     refuses(f, "upstream.region", "a\nb", "\"a?b\" holds a control character");
     memset(big, 'x', sizeof(big) - 1);
@@ -152,7 +152,7 @@ static void test_url(void **state) {
     struct fixture *f = *state;
     takes(f, "upstream.endpoint", "https://vpce-1.example.com");
     takes(f, "upstream.endpoint", "http://127.0.0.1:8000");
-    assert_string_equal(f->config.target.endpoint, "http://127.0.0.1:8000");
+    assert_string_equal(f->config.upstream.endpoint, "http://127.0.0.1:8000");
     refuses(f, "upstream.endpoint", "vpce-1.example.com", "https://HOST");
     refuses(f, "upstream.endpoint", "ftp://host", "https://HOST");
     refuses(f, "upstream.endpoint", "https://", "https://HOST");
@@ -202,7 +202,7 @@ static void test_list(void **state) {
 static void test_list_has_a_maximum(void **state) {
     struct fixture *f = *state;
     write_to(f, "listen");
-    sl_config_write_begin(&f->write);
+    assert_int_equal(sl_config_write_begin(&f->write), 0);
     for (size_t i = 0; i < f->write.key->max; i++)
         assert_int_equal(sl_config_write_item(&f->write, SL_EMPTY, SL_LIT("h:1")), 0);
     assert_int_equal(sl_config_write_item(&f->write, SL_EMPTY, SL_LIT("h:1")), SL_E_INVALID);
@@ -244,6 +244,33 @@ static void test_amount(void **state) {
     }
 }
 
+/* Records come from YAML alone; as a text they can only be taken back. */
+static void test_records_as_text(void **state) {
+    struct fixture *f = *state;
+    void *item;
+    refuses(f, "targets", "name=a", "is not a list of mappings");
+    refuses(f, "quotas.models", "x=1", "is not names with a mapping each");
+    refuses(f, "models.fallbacks", "a=b", "is not names with a list each");
+    write_to(f, "targets");
+    assert_int_equal(sl_config_write_begin(&f->write), 0);
+    for (size_t i = 0; i < 16; i++)
+        assert_int_equal(sl_config_write_record(&f->write, SL_EMPTY, &item), 0);
+    assert_int_equal(sl_config_write_record(&f->write, SL_EMPTY, &item), SL_E_INVALID);
+    assert_non_null(strstr(f->write.reason, "more than 16"));
+    assert_int_equal(f->config.listed.count, 16);
+    assert_int_equal(f->config.listed.items[15].weight, 1);
+    takes(f, "targets", "");
+    assert_int_equal(f->config.listed.count, 0);
+}
+
+static void test_maps_of_choices(void **state) {
+    struct fixture *f = *state;
+    takes(f, "cache.models", "*nova*=never, x=always");
+    assert_string_equal(f->config.cache.models.items[0].name, "*nova*");
+    assert_string_equal(f->config.cache.models.items[1].value, "always");
+    refuses(f, "cache.models", "a=b", "\"b\" is none of: always, deterministic, never");
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_bool, setup, teardown),
@@ -257,6 +284,8 @@ int main(void) {
         cmocka_unit_test_setup_teardown(test_list, setup, teardown),
         cmocka_unit_test_setup_teardown(test_list_has_a_maximum, setup, teardown),
         cmocka_unit_test_setup_teardown(test_map, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_records_as_text, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_maps_of_choices, setup, teardown),
         cmocka_unit_test(test_amount),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

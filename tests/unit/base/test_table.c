@@ -72,6 +72,36 @@ static void works_on_without_memory_to_grow(void **state) {
     sl_table_done(&table);
 }
 
+/* Full growth and full shrinking, the arrays' account checked against the allocator's. */
+static void grows_and_shrinks_with_its_entries(void **state) {
+    (void)state;
+    struct sl_table table;
+    uint64_t before = sl_mem_stats().bytes;
+    assert_int_equal(sl_table_init(&table), SL_OK);
+    size_t first = table.bytes;
+    for (int i = 0; i < COUNT; i++) {
+        items[i] = (struct item){.value = i};
+        sl_table_insert(&table, &items[i].node, hash_of(i));
+        assert_true(table.size >= table.count);
+    }
+    assert_int_equal(sl_mem_stats().bytes - before, table.bytes);
+    assert_true(table.bytes < 10 * COUNT + 4096);
+    for (int i = 0; i < COUNT; i++) {
+        assert_true(finds(&table, i));
+        sl_table_remove(&table, &items[i].node);
+        assert_false(finds(&table, i));
+        assert_true(table.size <= SL_TABLE_SEGMENT || table.size <= 4 * table.count + 3);
+        if (i % 1000 == 0)
+            for (int k = i + 1; k < COUNT; k++)
+                assert_true(finds(&table, k));
+    }
+    assert_int_equal(table.size, SL_TABLE_SEGMENT);
+    assert_int_equal(sl_mem_stats().bytes - before, table.bytes);
+    assert_true(table.bytes < first + 16 * COUNT / SL_TABLE_SEGMENT + 64);
+    sl_table_done(&table);
+    assert_int_equal(sl_mem_stats().bytes, before);
+}
+
 static void hashes_equal_bytes_alike(void **state) {
     (void)state;
     char a[] = "the same nineteen b", b[] = "the same nineteen b";
@@ -85,6 +115,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(finds_what_is_in_and_nothing_else),
         cmocka_unit_test(works_on_without_memory_to_grow),
+        cmocka_unit_test(grows_and_shrinks_with_its_entries),
         cmocka_unit_test(hashes_equal_bytes_alike),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,11 +8,13 @@
 #include <string.h>
 
 #include "sluice/dialect/dialect.h"
+#include "sluice/dialect/scan.h"
 
 struct rig {
     struct sl_arena arena;
     struct sl_call call;
     struct sl_decode decode;
+    struct sl_ask ask;
     struct sl_dialect_settings settings;
     struct sl_request_head head;
 };
@@ -26,6 +28,8 @@ static void rig_init(struct rig *rig, const char *method, const char *target) {
     rig->decode = (struct sl_decode){.dialect = &sl_dialect_bedrock,
                                      .settings = &rig->settings,
                                      .arena = &rig->arena,
+                                     .ask_arena = &rig->arena,
+                                     .ask = &rig->ask,
                                      .call = &rig->call};
 }
 
@@ -190,6 +194,124 @@ static void facts_come_from_every_body_shape(void **state) {
     }
 }
 
+/* A body's meaning, by another road than the dialect takes. */
+static void assert_meaning(struct rig *rig, const char *body) {
+    struct sl_scan scan;
+    uint8_t digest[32];
+    bool has_digest;
+    assert_int_equal(sl_scan_init(&scan, NULL, true), SL_OK);
+    sl_scan_feed(&scan, sl_slice_str(body));
+    assert_true(sl_scan_finish(&scan, NULL, 0, digest, &has_digest) && has_digest);
+    assert_true(rig->call.has_meaning);
+    assert_memory_equal(rig->call.meaning, digest, 32);
+    sl_scan_done(&scan);
+}
+
+static void a_body_says_what_it_means_and_weighs(void **state) {
+    static const char body[] = "{\"b\":\"\\u0041\",\"a\":[1,{\"image\":{\"source\":{\"bytes\":"
+                               "\"R0lGODlhLAHIAPcA\"}}}]}";
+    struct rig rig;
+    (void)state;
+    for (size_t step = 1; step <= sizeof(body); step += 7) {
+        rig_init(&rig, "POST", "/model/m/converse");
+        decode(&rig, body, step);
+        assert_meaning(&rig,
+                       "{\"a\":[1,{\"image\":{\"source\":{\"bytes\":\"R0lGODlhLAHIAPcA\"}}}], "
+                       "\"b\":\"A\"}");
+        assert_true(rig.call.has_load);
+        assert_int_equal(rig.call.load.images, 1);
+        assert_int_equal(rig.call.load.image_pixels, 300 * 200);
+        assert_int_equal(rig.call.load.text_bytes, 1 + 1 + 1 + 5 + 6 + 5);
+        assert_false(rig.call.load.elsewhere);
+        rig_done(&rig);
+    }
+    static const char *const unclear[] = {"not json", "{\"a\":1", "{} {}", ""};
+    for (size_t i = 0; i < sizeof(unclear) / sizeof(unclear[0]); i++) {
+        rig_init(&rig, "POST", "/model/m/converse");
+        decode(&rig, unclear[i], 3);
+        assert_false(rig.call.has_load || rig.call.has_meaning || rig.call.deterministic);
+        assert_body(&rig, unclear[i]);
+        rig_done(&rig);
+    }
+    rig_init(&rig, "POST", "/model/m/converse"); /* JSON, but which of the two counts? */
+    decode(&rig, "{\"a\":1,\"a\":2}", 3);
+    assert_true(rig.call.has_load);
+    assert_false(rig.call.has_meaning);
+    rig_done(&rig);
+    rig_init(
+        &rig, "POST",
+        "/model/arn%3Aaws%3Abedrock%3Aus-east-1%3A123456789012%3Aprompt%2FABCDEFGHIJ%3A1/converse");
+    decode(&rig, "{\"promptVariables\":{}}", 3);
+    assert_true(rig.call.load.elsewhere);
+    rig_done(&rig);
+}
+
+static void determinism(void **state) {
+    static const char *const converse = "/model/m/converse", *const invoke = "/model/m/invoke";
+    const struct {
+        const char *target, *body;
+        bool deterministic;
+    } cases[] = {
+        {invoke, "{}", false},
+        {invoke, "{\"temperature\":0}", true},
+        {invoke, "{\"temperature\":0.0}", true},
+        {invoke, "{\"temperature\":-0.00E+7}", true},
+        {invoke, "{\"temperature\":0e5}", true},
+        {invoke, "{\"temperature\":0.0001}", false},
+        {invoke, "{\"temperature\":1e-400}", false},
+        {invoke, "{\"temperature\":\"0\"}", false},
+        {invoke, "{\"temperature\":null}", false},
+        {invoke, "{\"temperature\":1,\"temperature\":0}", true}, /* the last one counts */
+        {invoke, "{\"temperature\":0,\"inferenceConfig\":{\"temperature\":1}}", false},
+        {invoke, "{\"textGenerationConfig\":{\"temperature\":0}}", true},
+        {invoke, "{\"inferenceConfig\":{\"temperature\":0}}", true},
+        {invoke, "{\"messages\":[{\"temperature\":0}]}", false},
+        {invoke, "{\"top_k\":1,\"temperature\":1}", true},
+        {invoke, "{\"top_k\":10}", false},
+        {invoke, "{\"inferenceConfig\":{\"topK\":1}}", true},
+        {converse, "{\"inferenceConfig\":{\"temperature\":0}}", true},
+        {converse, "{\"inferenceConfig\":{\"temperature\":0.5}}", false},
+        {converse, "{\"temperature\":0}", false}, /* not a member of that operation */
+        {converse, "{\"top_k\":1}", false},
+        {converse, "{\"additionalModelRequestFields\":{\"top_k\":1}}", true},
+        {converse, "{\"additionalModelRequestFields\":{\"inferenceConfig\":{\"topK\":1}}}", true},
+        {"/model/amazon.titan-embed-text-v2%3A0/invoke", "{\"inputText\":\"x\"}", true},
+        {"/model/cohere.rerank-v3-5%3A0/invoke", "{}", true},
+        {"/model/m/count-tokens", "{\"input\":{}}", true},
+        {"/openai/v1/chat/completions", "{\"temperature\":0,\"model\":\"z\"}", true},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct rig rig;
+        rig_init(&rig, "POST", cases[i].target);
+        decode(&rig, cases[i].body, 1);
+        if (rig.call.deterministic != cases[i].deterministic)
+            fail_msg("%s %s", cases[i].target, cases[i].body);
+        rig_done(&rig);
+    }
+}
+
+static void wishes_are_read_and_stay_here(void **state) {
+    struct rig rig;
+    (void)state;
+    rig_init(&rig, "POST", "/model/m/converse");
+    add_header(&rig, "Cache-Control", "no-store");
+    add_header(&rig, "x-stainless-timeout", "5");
+    add_header(&rig, "x-sluice-priority", "batch");
+    decode(&rig, "{}", 1);
+    assert_int_equal(rig.call.headers.count, 0);
+    assert_true(rig.call.cache.no_store);
+    assert_int_equal(rig.call.timeout_ms, 5000);
+    assert_int_equal(rig.call.priority, SL_CLASS_BATCH);
+    rig_done(&rig);
+
+    rig_init(&rig, "POST", "/model/m/converse");
+    add_header(&rig, "x-sluice-timeout", "tomorrow");
+    decode(&rig, "{\"a\":1}", 1);
+    assert_int_equal(rig.decode.failure, SL_FAILURE_VALIDATION);
+    rig_done(&rig);
+}
+
 static void surfaces_name_model_and_stream_in_the_body(void **state) {
     (void)state;
     struct rig rig;
@@ -214,6 +336,12 @@ static void a_withdrawn_model_is_replaced_by_splicing(void **state) {
         &rig, "{ \"prompt\" : \"<|begin_of_text|><|start_header_id|>user<|end_header_id|>\\n\\nHi "
               "\xc3\xa9<|eot_id|><|start_header_id|>assistant<|end_header_id|>\\n\\n\",\n "
               "\"max_gen_len\": 5 }");
+    /* What is said of the body holds for the one that is sent. */
+    assert_meaning(&rig, "{\"max_gen_len\":5,\"prompt\":\"<|begin_of_text|><|start_header_id|>user"
+                         "<|end_header_id|>\\n\\nHi \\u00e9<|eot_id|><|start_header_id|>assistant"
+                         "<|end_header_id|>\\n\\n\"}");
+    assert_int_equal(rig.call.load.text_bytes, 6 + 11 + 121);
+    assert_int_equal(rig.call.max_tokens, 5);
     rig_done(&rig);
 
     rig_init(&rig, "POST", "/model/meta.llama2-70b-chat-v1/invoke");
@@ -248,6 +376,9 @@ int main(void) {
         cmocka_unit_test(what_is_not_carried_names_the_setting),
         cmocka_unit_test(authentication_and_hop_headers_stay_behind),
         cmocka_unit_test(facts_come_from_every_body_shape),
+        cmocka_unit_test(a_body_says_what_it_means_and_weighs),
+        cmocka_unit_test(determinism),
+        cmocka_unit_test(wishes_are_read_and_stay_here),
         cmocka_unit_test(surfaces_name_model_and_stream_in_the_body),
         cmocka_unit_test(a_withdrawn_model_is_replaced_by_splicing),
         cmocka_unit_test(a_prompt_that_grows_without_measure_goes_as_it_is),

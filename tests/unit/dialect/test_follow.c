@@ -7,6 +7,7 @@
 #include <cmocka.h>
 #include <string.h>
 
+#include "dialect/frames.h"
 #include "sluice/dialect/follow.h"
 
 static struct sl_headers headers_of(struct sl_header *item, const char *type) {
@@ -243,6 +244,206 @@ static void events_are_whole_at_their_empty_line(void **state) {
         }
 }
 
+/* {"bytes":"<base64>"} around a model's JSON. */
+static void add_chunk(struct sl_buf *out, const char *json) {
+    assert_int_equal(sl_frame_put_chunk(out, sl_slice_str(json)), SL_OK);
+}
+
+static void expect_storable(enum sl_operation op, const char *type, struct sl_slice body,
+                            bool storable) {
+    for (size_t step = 1; step <= body.len; step += step < 40 ? 1 : 37) {
+        struct sl_follow f;
+        bool ok = follow(&f, op, type, body, step) == SL_OK;
+        if ((ok && f.storable) != storable)
+            fail_msg("%.*s, step %zu: should %sbe storable", SL_FMT(body), step,
+                     storable ? "" : "not ");
+        assert_true(ok || !f.storable);
+        sl_follow_done(&f);
+    }
+}
+
+static void which_documents_are_for_others_too(void **state) {
+    static const struct {
+        enum sl_operation op;
+        const char *body;
+        bool storable;
+    } cases[] = {
+        {SL_OP_CONVERSE,
+         "{\"output\":{\"message\":{\"content\":[{\"text\":\"refusal\"}]}},"
+         "\"stopReason\":\"end_turn\",\"usage\":{\"inputTokens\":1,\"serverToolUsage\":{}}}",
+         true},
+        {SL_OP_CONVERSE, "{\"stopReason\":\"guardrail_intervened\"}", false},
+        {SL_OP_CONVERSE, "{\"stopReason\":\"content_filtered\"}", false},
+        {SL_OP_CONVERSE, "{\"stopReason\":\"malformed_tool_use\"}", false},
+        {SL_OP_CONVERSE, "{\"stopReason\":\"malformed_model_output\"}", false},
+        {SL_OP_CONVERSE, "{\"usage\":{\"serverToolUsage\":{\"webSearch\":0}}}", true},
+        {SL_OP_CONVERSE, "{\"usage\":{\"serverToolUsage\":{\"webSearch\":10}}}", false},
+        {SL_OP_CONVERSE,
+         "{\"output\":{\"message\":{\"content\":[{\"toolUse\":{\"type\":\"server_tool_use\"}}]}}}",
+         false},
+        /* What a model says to a tool is not what the API says of the answer. */
+        {SL_OP_CONVERSE,
+         "{\"output\":{\"message\":{\"content\":[{\"toolUse\":{\"input\":{\"container\":\"x\","
+         "\"error\":\"x\",\"stop_reason\":\"refusal\"}}}]}}}",
+         true},
+        {SL_OP_CONVERSE, "{\"stopReason\":\"end_turn\"", false},
+        {SL_OP_CONVERSE, "not json", false},
+        {SL_OP_INVOKE_MODEL, "{\"stop_reason\":\"end_turn\",\"container\":null}", true},
+        {SL_OP_INVOKE_MODEL, "{\"stop_reason\":\"refusal\"}", false},
+        {SL_OP_INVOKE_MODEL, "{\"stop_reason\":\"\\u0072efusal\"}", false},
+        {SL_OP_INVOKE_MODEL, "{\"stop_reason\":\"refusals\"}", true},
+        {SL_OP_INVOKE_MODEL, "{\"container\":{\"id\":\"c\"}}", false},
+        {SL_OP_INVOKE_MODEL, "{\"content\":[{\"type\":\"server_tool_use\"},{\"type\":\"text\"}]}",
+         false},
+        {SL_OP_INVOKE_MODEL, "{\"content\":[{\"input\":{\"container\":\"x\"}}]}", true},
+        {SL_OP_INVOKE_MODEL, "{\"amazon-bedrock-guardrailAction\":\"INTERVENED\"}", false},
+        {SL_OP_INVOKE_MODEL, "{\"amazon-bedrock-guardrailAction\":\"NONE\"}", true},
+        {SL_OP_INVOKE_MODEL, "{\"results\":[{\"completionReason\":\"CONTENT_FILTERED\"}]}", false},
+        {SL_OP_INVOKE_MODEL, "{\"embedding\":[0.5,1]}", true},
+        {SL_OP_MESSAGES, "{\"usage\":{\"server_tool_use\":{\"web_search_requests\":2}}}", false},
+        {SL_OP_MESSAGES, "{\"usage\":{\"server_tool_use\":null}}", true},
+        {SL_OP_CHAT_COMPLETIONS,
+         "{\"choices\":[{\"finish_reason\":\"content_filter\"},{\"finish_reason\":\"stop\"}]}",
+         false},
+        {SL_OP_CHAT_COMPLETIONS,
+         "{\"choices\":[{\"finish_reason\":\"stop\",\"message\":{\"refusal\":null}}]}", true},
+        {SL_OP_CHAT_COMPLETIONS, "{\"choices\":[{\"message\":{\"refusal\":\"no\"}}]}", false},
+        {SL_OP_RESPONSES, "{\"status\":\"completed\",\"error\":null,\"store\":false}", true},
+        {SL_OP_RESPONSES, "{\"status\":\"completed\",\"store\":true}", false},
+        {SL_OP_RESPONSES, "{\"previous_response_id\":\"resp_1\"}", false},
+        {SL_OP_RESPONSES, "{\"status\":\"failed\"}", false},
+        {SL_OP_RESPONSES, "{\"incomplete_details\":{\"reason\":\"content_filter\"}}", false},
+        {SL_OP_COUNT_TOKENS, "{\"inputTokens\":5}", true},
+        {SL_OP_GET_ASYNC_INVOKE, "{\"status\":\"InProgress\"}", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        expect_storable(cases[i].op, "application/json", sl_slice_str(cases[i].body),
+                        cases[i].storable);
+    struct sl_follow f;
+    struct sl_header item;
+    struct sl_headers headers = headers_of(&item, "application/json");
+    assert_int_equal(sl_follow_init(&f, SL_OP_CONVERSE, 400, &headers), SL_OK);
+    assert_int_equal(sl_follow_feed(&f, SL_LIT("{}")), SL_OK);
+    assert_int_equal(sl_follow_finish(&f), SL_OK);
+    assert_false(f.storable);
+    sl_follow_done(&f);
+}
+
+static void converse_stream(struct sl_buf *body, const char *start, const char *stop,
+                            const char *metadata) {
+    sl_buf_clear(body);
+    add_event(body, "event", "messageStart", "{\"role\":\"assistant\"}");
+    add_event(body, "event", "contentBlockStart", start);
+    add_event(body, "event", "contentBlockDelta", "{\"delta\":{\"text\":\"hi\"}}");
+    add_event(body, "event", "messageStop", stop);
+    add_event(body, "event", "metadata", metadata);
+}
+
+#define METRICS "\"amazon-bedrock-invocationMetrics\":{\"inputTokenCount\":5}"
+
+static void which_frames_are_for_others_too(void **state) {
+    static const char *const tool = "{\"start\":{\"toolUse\":{\"toolUseId\":\"t\"}}}";
+    static const char *const stop = "{\"stopReason\":\"end_turn\"}";
+    struct sl_buf body;
+    (void)state;
+    sl_buf_init(&body, 1 << 20);
+    converse_stream(&body, tool, stop, "{\"usage\":{}}");
+    expect_storable(SL_OP_CONVERSE_STREAM, EVENTSTREAM, sl_buf_slice(&body), true);
+    struct sl_slice cut = sl_slice_head(sl_buf_slice(&body), body.len - 1);
+    expect_storable(SL_OP_CONVERSE_STREAM, EVENTSTREAM, cut, false);
+    converse_stream(&body, "{\"start\":{\"toolUse\":{\"type\":\"server_tool_use\"}}}", stop, "{}");
+    expect_storable(SL_OP_CONVERSE_STREAM, EVENTSTREAM, sl_buf_slice(&body), false);
+    converse_stream(&body, tool, "{\"stopReason\":\"content_filtered\"}", "{}");
+    expect_storable(SL_OP_CONVERSE_STREAM, EVENTSTREAM, sl_buf_slice(&body), false);
+    converse_stream(&body, tool, stop, "{\"usage\":{\"serverToolUsage\":{\"x\":1}}}");
+    expect_storable(SL_OP_CONVERSE_STREAM, EVENTSTREAM, sl_buf_slice(&body), false);
+    converse_stream(&body, tool, stop, "{}");
+    add_event(&body, "exception", "modelStreamErrorException", "{\"message\":\"x\"}");
+    expect_storable(SL_OP_CONVERSE_STREAM, EVENTSTREAM, sl_buf_slice(&body), false);
+
+    /* Only the last chunk has metrics: without them the answer may have been cut off. */
+    static const struct {
+        const char *first, *last;
+        bool storable;
+    } chunks[] = {
+        {"{\"generation\":\"hi\"}", "{\"stop_reason\":\"stop\"," METRICS "}", true},
+        {"{\"generation\":\"hi\"}", "{\"stop_reason\":\"stop\"}", false},
+        {"{\"delta\":{\"stop_reason\":\"refusal\"}}", "{" METRICS "}", false},
+        {"{\"content_block\":{\"type\":\"server_tool_use\"}}", "{" METRICS "}", false},
+        {"{\"message\":{\"container\":{\"id\":\"c\"}}}", "{" METRICS "}", false},
+        {"{\"amazon-bedrock-guardrailAction\":\"INTERVENED\"}", "{" METRICS "}", false},
+        {"{\"generation\":\"hi\"}",
+         "{\"amazon-bedrock-guardrailAction\":\"INTERVENED\"," METRICS "}", false},
+    };
+    for (size_t i = 0; i < sizeof(chunks) / sizeof(chunks[0]); i++) {
+        sl_buf_clear(&body);
+        add_chunk(&body, chunks[i].first);
+        add_chunk(&body, chunks[i].last);
+        expect_storable(SL_OP_INVOKE_MODEL_STREAM, EVENTSTREAM, sl_buf_slice(&body),
+                        chunks[i].storable);
+    }
+    sl_buf_clear(&body);
+    add_event(&body, "event", "chunk", "{\"bytes\":\"no base64!\"}");
+    add_chunk(&body, "{" METRICS "}");
+    expect_storable(SL_OP_INVOKE_MODEL_STREAM, EVENTSTREAM, sl_buf_slice(&body), false);
+    sl_buf_done(&body);
+}
+
+static void which_events_are_for_others_too(void **state) {
+    static const struct {
+        enum sl_operation op;
+        const char *body;
+        bool storable;
+    } cases[] = {
+        {SL_OP_CHAT_COMPLETIONS,
+         "data: {\"choices\":[{\"finish_reason\":\"stop\"}]}\n\ndata: [DONE]\n\n", true},
+        {SL_OP_CHAT_COMPLETIONS, "data: {\"choices\":[{\"finish_reason\":\"stop\"}]}\n\n", false},
+        {SL_OP_CHAT_COMPLETIONS,
+         "data: {\"choices\":[{\"finish_reason\":\"content_filter\"}]}\n\ndata: [DONE]\n\n", false},
+        {SL_OP_CHAT_COMPLETIONS, "data: {\"error\":{\"message\":\"x\"}}\n\ndata: [DONE]\n\n",
+         false},
+        {SL_OP_MESSAGES,
+         "event: message_delta\ndata: {\"delta\":{\"stop_reason\":\"end_turn\"}}\n\n"
+         "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+         true},
+        {SL_OP_MESSAGES,
+         "event: message_delta\ndata: {\"delta\":{\"stop_reason\":\"refusal\"}}\n\n"
+         "event: message_stop\ndata: {\"type\":\"message_stop\"}\n\n",
+         false},
+        {SL_OP_RESPONSES,
+         "event: response.completed\ndata: {\"response\":{\"status\":\"completed\"}}\n\n", true},
+        {SL_OP_RESPONSES, "event: response.completed\ndata: {\"response\":{\"store\":true}}\n\n",
+         false},
+        {SL_OP_RESPONSES, "event: response.incomplete\ndata: {\"response\":{}}\n\n", false},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        expect_storable(cases[i].op, "text/event-stream", sl_slice_str(cases[i].body),
+                        cases[i].storable);
+}
+
+/* What was not looked into may say anything. */
+static void what_is_too_large_to_look_into_is_not_kept(void **state) {
+    static char text[SL_FOLLOW_CAPTURE_MAX + 100];
+    struct sl_buf body;
+    (void)state;
+    memset(text, ' ', sizeof(text) - 1);
+    sl_buf_init(&body, 1 << 20);
+    converse_stream(&body, text, "{\"stopReason\":\"end_turn\"}", "{}");
+    struct sl_follow f;
+    assert_int_equal(follow(&f, SL_OP_CONVERSE_STREAM, EVENTSTREAM, sl_buf_slice(&body), 5000), 0);
+    assert_false(f.storable);
+    sl_follow_done(&f);
+    sl_buf_clear(&body);
+    assert_int_equal(sl_buf_printf(&body, "data: %s\n\ndata: [DONE]\n\n", text), 0);
+    assert_int_equal(
+        follow(&f, SL_OP_CHAT_COMPLETIONS, "text/event-stream", sl_buf_slice(&body), 5000), 0);
+    assert_false(f.storable);
+    sl_follow_done(&f);
+    sl_buf_done(&body);
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(converse_streams_are_read_at_every_split),
@@ -253,6 +454,10 @@ int main(void) {
         cmocka_unit_test(invoke_streams_carry_usage_in_the_last_chunk),
         cmocka_unit_test(documents_and_events_of_each_api_carry_usage),
         cmocka_unit_test(events_are_whole_at_their_empty_line),
+        cmocka_unit_test(which_documents_are_for_others_too),
+        cmocka_unit_test(which_frames_are_for_others_too),
+        cmocka_unit_test(which_events_are_for_others_too),
+        cmocka_unit_test(what_is_too_large_to_look_into_is_not_kept),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

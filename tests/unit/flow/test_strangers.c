@@ -25,7 +25,7 @@ struct client {
     struct rig *rig;
     bool known, stalled, closed;
     size_t to_send, sent;
-    char head[256], reply[1024];
+    char head[1024], reply[4096];
     size_t reply_len;
 };
 
@@ -35,31 +35,30 @@ struct rig {
     struct sl_flow *flow;
     struct sl_front *front;
     struct sl_metrics metrics;
+    struct sl_keys *keys;
     struct sl_turn_hook watch;
     size_t most_held;
     struct client clients[STRANGERS + 1];
     char piece[PIECE];
 };
 
-static int gate_at_head(void *ctx, const struct sl_request_head *head, enum sl_failure *failure,
-                        struct sl_slice *message) {
-    (void)ctx;
-    (void)failure;
-    (void)message;
-    return sl_headers_find(&head->headers, SL_LIT("x-known")) ? SL_OK : SL_E_AGAIN;
-}
+/* One key: strangers sign with its id, and what they sign never ends; the known client shows its
+ * token. */
+static const uint8_t master[1][SL_KEY_MASTER_SIZE] = {{1, 2, 3}};
+static struct sl_key_secrets secrets;
 
-static int gate_at_body(void *ctx, const struct sl_request_head *head, const uint8_t digest[32],
-                        enum sl_failure *failure, struct sl_slice *message) {
-    (void)ctx;
-    (void)head;
-    (void)digest;
-    *failure = SL_FAILURE_BAD_SIGNATURE;
-    *message = SL_LIT("not you");
-    return SL_E_DENIED;
+static struct sl_keys *make_keys(void) {
+    struct sl_key_record record = {.id = "abcdefghij",
+                                   .name = "test",
+                                   .generation = 1,
+                                   .priority = SL_CLASS_NORMAL,
+                                   .created_at = 1};
+    struct sl_keys *keys = sl_keys_new(master, 1);
+    assert_non_null(keys);
+    assert_int_equal(sl_keys_put(keys, &record), SL_OK);
+    assert_int_equal(sl_key_secrets(keys, &record, &secrets), SL_OK);
+    return keys;
 }
-
-static const struct sl_gate gate = {.at_head = gate_at_head, .at_body = gate_at_body};
 
 static void watch(void *ctx) {
     struct rig *rig = ctx;
@@ -114,10 +113,20 @@ static void start_client(struct rig *rig, struct client *c, const char *address,
     c->rig = rig;
     c->known = known;
     c->to_send = STRANGER_BODY;
+    char proof[512], date[SL_AMZ_DATE_SIZE];
+    sl_clock_amz_date(sl_clock_wall_ms(), date);
+    if (known)
+        snprintf(proof, sizeof(proof), "Authorization: Bearer %s\r\n", secrets.bearer);
+    else
+        snprintf(proof, sizeof(proof),
+                 "X-Amz-Date: %s\r\nAuthorization: AWS4-HMAC-SHA256 "
+                 "Credential=%s/%.8s/us-east-1/bedrock/aws4_request, "
+                 "SignedHeaders=host;x-amz-date, Signature=%064d\r\n",
+                 date, secrets.access_key_id, date, 0);
     /* One byte is never sent by strangers: they stay strangers. */
     snprintf(c->head, sizeof(c->head),
              "POST /model/m/converse HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: %u\r\n%s\r\n",
-             STRANGER_BODY + (known ? 0 : 1), known ? "x-known: 1\r\n" : "");
+             STRANGER_BODY + (known ? 0 : 1), proof);
     assert_int_equal(sscanf(address, "127.0.0.1:%d", &port), 1);
     uv_ip4_addr("127.0.0.1", port, &to);
     uv_tcp_init(&rig->uv, &c->tcp);
@@ -137,14 +146,16 @@ static bool all_stalled(const struct rig *rig) {
 static void rig_open(struct rig *rig, char *why, size_t why_size) {
     struct sl_front_limits limits = SL_FRONT_LIMITS_DEFAULT;
     struct sl_flow_settings settings = {
-        .sched = {.max_in_flight = 10,
+        .queue = {.max_in_flight = 10,
                   .max_requests = 100,
                   .max_bytes = MEMORY_MAX,
                   .max_wait_ns = SL_NS_PER_S},
         .memory_max = MEMORY_MAX,
         .body_wait_ns = 60 * SL_NS_PER_S,
-        .gate = &gate,
+        .verify = {.skew_s = 300},
     };
+    sl_pool_settings_default(&settings.pool);
+    settings.keys = rig->keys = make_keys();
     uv_loop_init(&rig->uv);
     assert_int_equal(sl_loop_init(&rig->loop, &rig->uv), SL_OK);
     rig->flow = sl_flow_new(&rig->loop, &settings, &rig->metrics);
@@ -165,6 +176,7 @@ static void rig_close(struct rig *rig) {
     sl_front_free(rig->front);
     sl_loop_unhook(&rig->watch);
     sl_flow_free(rig->flow);
+    sl_keys_free(rig->keys);
     uv_run(&rig->uv, UV_RUN_DEFAULT);
     sl_loop_done(&rig->loop);
     uv_run(&rig->uv, UV_RUN_DEFAULT);

@@ -315,7 +315,8 @@ static void test_planes_have_services_of_their_own(void **state) {
     (void)state;
     keys_in_environment();
     start_target(script_check);
-    static const char *const services[SL_PLANE_COUNT] = {"bedrock", "bedrock", "bedrock-mantle"};
+    static const char *const services[SL_PLANE_COUNT] = {"bedrock", "bedrock", "bedrock-mantle",
+                                                         "servicequotas"};
     for (int round = 0; round < 2; round++)
         for (int plane = 0; plane < SL_PLANE_COUNT; plane++) {
             struct sl_call call;

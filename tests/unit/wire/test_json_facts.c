@@ -309,12 +309,44 @@ static void hostile_bodies(void **state) {
     assert_int_equal(sl_mem_stats().blocks, 0);
 }
 
+/* Tokens of a tokenizer that others read as well. */
+static int pass_on(void *ctx, const struct sl_json_token *token) {
+    return sl_json_facts_token(ctx, token);
+}
+
+static void tokens_of_another_tokenizer(void **state) {
+    static const char doc[] = "{\"a\":{\"b\":[1,-25e1]},\"c\":\"\\u0041b\",\"a\":{\"b\":[7]}}";
+    (void)state;
+    for (size_t piece = 1; piece < sizeof(doc); piece++) {
+        struct sl_json_fact fed[2] = {{.path = "a.b.[]"}, {.path = "c"}}, told[2];
+        struct sl_json_facts f, g;
+        struct sl_json_tokenizer t;
+        struct sl_slice rest = sl_slice_str(doc);
+        memcpy(told, fed, sizeof(told));
+        assert_int_equal(read_facts(&f, fed, 2, 16, rest, piece, piece), 0);
+        assert_int_equal(sl_json_facts_init(&g, told, 2, 16), 0);
+        sl_json_init(&t, pass_on, &g);
+        for (; rest.len > 0; rest = sl_slice_skip(rest, piece))
+            assert_int_equal(sl_json_feed(&t, sl_slice_head(rest, piece)), 0);
+        assert_int_equal(told[0].integer, 7);
+        check_same(&fed[0], &told[0]);
+        check_same(&fed[1], &told[1]);
+        sl_json_facts_done(&f);
+        sl_json_facts_done(&g);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(paths),          cmocka_unit_test(duplicates),
-        cmocka_unit_test(integers),       cmocka_unit_test(several),
-        cmocka_unit_test(incomplete),     cmocka_unit_test(bad_paths),
-        cmocka_unit_test(long_keys),      cmocka_unit_test(out_of_memory),
+        cmocka_unit_test(tokens_of_another_tokenizer),
+        cmocka_unit_test(paths),
+        cmocka_unit_test(duplicates),
+        cmocka_unit_test(integers),
+        cmocka_unit_test(several),
+        cmocka_unit_test(incomplete),
+        cmocka_unit_test(bad_paths),
+        cmocka_unit_test(long_keys),
+        cmocka_unit_test(out_of_memory),
         cmocka_unit_test(hostile_bodies),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,0 +1,238 @@
+/*
+ * Who may read whose answer. Two keys lead to a flight under way: the id an SDK keeps over its
+ * retries (the same try again), and the meaning of what is asked (another request that the same
+ * answer serves). The second is the key of the cache too. Nothing is shared between tenants unless
+ * the configuration says so.
+ */
+#include "flow/internal.h"
+#include "sluice/base/mem.h"
+
+/* Stretches of a recorded stream; beyond them the rest is replayed at once. */
+#define PACE_MAX 4096
+
+int sl_sharing_init(struct sl_flow *flow) {
+    return sl_table_init(&flow->shared);
+}
+
+static uint64_t hash_of(const uint8_t digest[SL_SHA256_SIZE]) {
+    return sl_hash(sl_slice_of(digest, SL_SHA256_SIZE));
+}
+
+static void add_line(struct sl_sha256 *h, struct sl_slice text) {
+    sl_sha256_update(h, text);
+    sl_sha256_update(h, SL_LIT("\n"));
+}
+
+static void add_number(struct sl_sha256 *h, uint64_t value) {
+    sl_sha256_update(h, sl_slice_of(&value, sizeof(value)));
+}
+
+static bool starts_with(struct sl_slice name, struct sl_slice prefix) {
+    return sl_slice_ieq(sl_slice_head(name, prefix.len), prefix);
+}
+
+/* Headers that change what is answered; others (dates, traces, counts of tries) differ from try to
+ * try. */
+static bool shapes_answer(struct sl_slice name) {
+    static const struct sl_slice prefixes[] = {SL_LIT("x-amzn-bedrock-"), SL_LIT("anthropic-"),
+                                               SL_LIT("openai-")};
+    if (sl_slice_ieq(name, SL_LIT("x-amzn-bedrock-request-metadata")))
+        return false;
+    for (size_t i = 0; i < sizeof(prefixes) / sizeof(prefixes[0]); i++)
+        if (starts_with(name, prefixes[i]))
+            return true;
+    return false;
+}
+
+/* These say in which form the answer is wanted: of weight where bytes pass as they are. SDKs differ
+ * in whether they write down what is the default anyway. */
+static bool negotiates(const struct sl_header *h) {
+    static const struct sl_slice defaults[] = {SL_LIT("*/*"), SL_LIT("application/json"),
+                                               SL_LIT("application/vnd.amazon.eventstream")};
+    if (!sl_slice_ieq(h->name, SL_LIT("accept")) &&
+        !sl_slice_ieq(h->name, SL_LIT("content-type")) &&
+        !sl_slice_ieq(h->name, SL_LIT("x-amzn-bedrock-accept")))
+        return false;
+    for (size_t i = 0; i < sizeof(defaults) / sizeof(defaults[0]); i++)
+        if (sl_slice_ieq(h->value, defaults[i]))
+            return false;
+    return true;
+}
+
+static void add_headers(struct sl_sha256 *h, const struct sl_headers *headers) {
+    static const struct sl_slice accept = SL_LIT("x-amzn-bedrock-accept");
+    for (size_t i = 0; i < headers->count; i++) {
+        const struct sl_header *header = &headers->items[i];
+        bool shapes = shapes_answer(header->name) && !sl_slice_ieq(header->name, accept);
+        if (!shapes && !negotiates(header))
+            continue;
+        for (size_t k = 0; k < header->name.len; k++) {
+            char c = sl_ascii_lower(header->name.ptr[k]);
+            sl_sha256_update(h, sl_slice_of(&c, 1));
+        }
+        add_line(h, SL_EMPTY);
+        add_line(h, header->value);
+    }
+    add_line(h, SL_EMPTY);
+}
+
+/* What makes two requests the same try: the id an SDK keeps over its retries, and all that is asked
+ * with it. */
+static void make_rejoin_digest(struct sl_flight *f) {
+    struct sl_sha256 h;
+    sl_sha256_init(&h);
+    add_number(&h, f->client->tenant);
+    add_number(&h, f->call.plane);
+    add_line(&h, f->call.rejoin_key);
+    add_line(&h, f->call.method);
+    add_line(&h, f->call.target);
+    add_headers(&h, &f->call.headers);
+    sl_sha256_update(&h, sl_slice_of(f->call.body_sha256, sizeof(f->call.body_sha256)));
+    sl_sha256_final(&h, f->rejoin.digest);
+}
+
+/* One for both shapes of an answer where each can be made of the other. */
+static enum sl_operation shape_of(const struct sl_call *call) {
+    if (!sl_bedrock_convertible(call->operation, call->model))
+        return call->operation;
+    return call->operation == SL_OP_CONVERSE_STREAM       ? SL_OP_CONVERSE
+           : call->operation == SL_OP_INVOKE_MODEL_STREAM ? SL_OP_INVOKE_MODEL
+                                                          : call->operation;
+}
+
+static void make_same_digest(struct sl_flight *f) {
+    struct sl_sha256 h;
+    sl_sha256_init(&h);
+    add_number(&h, f->flow->settings.cache_global ? 0 : f->client->tenant);
+    add_number(&h, f->call.plane);
+    add_number(&h, shape_of(&f->call));
+    add_line(&h, f->call.model);
+    add_headers(&h, &f->call.headers);
+    sl_sha256_update(&h, sl_slice_of(f->call.meaning, sizeof(f->call.meaning)));
+    sl_sha256_final(&h, f->same.digest);
+}
+
+static bool may_share(const struct sl_flight *f) {
+    const struct sl_call *call = &f->call;
+    const struct sl_flow_policy *policy = &f->flow->settings.policy;
+    if (!sl_operation_info(call->operation)->metered || !call->has_meaning || call->cache.no_store)
+        return false;
+    enum sl_cache_when when = f->client->cache;
+    if (when == SL_CACHE_UNSET && policy->cache_when)
+        when = policy->cache_when(policy->ctx, call->model);
+    return when == SL_CACHE_ALWAYS || (when == SL_CACHE_DETERMINISTIC && call->deterministic);
+}
+
+/* A flight under way, or ended and not yet delivered, whose answer is whole from its first byte. */
+static struct sl_flight *find(const struct sl_flow *flow, const uint8_t digest[SL_SHA256_SIZE]) {
+    struct sl_table_node *node = sl_table_find(&flow->shared, hash_of(digest));
+    for (; node; node = sl_table_find_next(node)) {
+        const struct sl_share_key *key = SL_CONTAINER(node, struct sl_share_key, node);
+        if (memcmp(key->digest, digest, SL_SHA256_SIZE) == 0 && key->flight->answer.body.begin == 0)
+            return key->flight;
+    }
+    return NULL;
+}
+
+/* Young enough for this client. */
+static bool is_fresh(const struct sl_flight *f, const struct sl_kept *kept) {
+    int64_t age = f->flow->loop->wall_ms - (int64_t)kept->meta.stored_at;
+    return f->call.cache.max_age < 0 || age <= f->call.cache.max_age * 1000;
+}
+
+struct sl_flight *sl_sharing_find(struct sl_exchange *x, struct sl_kept **kept, bool *refused) {
+    struct sl_flight *f = x->flight, *other = NULL;
+    struct sl_flow *flow = x->flow;
+    *kept = NULL;
+    if (f->call.rejoin_key.len > 0) {
+        make_rejoin_digest(f);
+        other = find(flow, f->rejoin.digest);
+    }
+    f->cacheable = may_share(f);
+    if (!other && f->cacheable) {
+        make_same_digest(f);
+        if (!f->call.cache.no_cache) {
+            struct sl_kept *found =
+                sl_cache_find(flow->cache, f->same.digest, (uint64_t)flow->loop->wall_ms);
+            if (found && is_fresh(f, found))
+                *kept = found;
+            else
+                other = find(flow, f->same.digest);
+        }
+    }
+    *refused = f->call.cache.only_if_cached && !other && !*kept;
+    return other;
+}
+
+static void offer(struct sl_flight *f, struct sl_share_key *key) {
+    sl_table_insert(&f->flow->shared, &key->node, hash_of(key->digest));
+    key->indexed = true;
+}
+
+void sl_sharing_offer(struct sl_flight *f) {
+    if (f->state != SL_FLIGHT_QUEUED)
+        return; /* refused at once: nothing to share */
+    if (f->call.rejoin_key.len > 0)
+        offer(f, &f->rejoin);
+    if (f->cacheable)
+        offer(f, &f->same);
+    f->answer.retained = f->cacheable;
+}
+
+void sl_sharing_withdraw(struct sl_flight *f, struct sl_share_key *key) {
+    if (!key->indexed)
+        return;
+    sl_table_remove(&f->flow->shared, &key->node);
+    key->indexed = false;
+}
+
+static void note_pace(struct sl_flight *f) {
+    if (f->pace_count == PACE_MAX || f->follow.framing == SL_FRAMING_WHOLE)
+        return;
+    if (f->pace_count == f->pace_cap) {
+        size_t cap = f->pace_cap ? 2 * f->pace_cap : 64;
+        struct sl_pace *more = sl_realloc(f->pace, cap * sizeof(*more));
+        if (!more)
+            return; /* the rest is replayed at once */
+        f->pace = more;
+        f->pace_cap = cap;
+    }
+    uint64_t ms = (f->flow->loop->now - f->head_at) / SL_NS_PER_MS;
+    f->pace[f->pace_count++] =
+        (struct sl_pace){f->answer.published, ms < UINT32_MAX ? (uint32_t)ms : UINT32_MAX};
+}
+
+void sl_sharing_grown(struct sl_flight *f) {
+    if (!f->cacheable)
+        return;
+    if (f->answer.body.end > f->flow->settings.cache.max_entry) {
+        f->cacheable = false;
+        sl_sharing_withdraw(f, &f->same);
+        sl_answer_let_go(&f->answer);
+        return;
+    }
+    bool grown = f->pace_count == 0 || f->pace[f->pace_count - 1].upto < f->answer.published;
+    if (f->flow->settings.cache_paced && grown)
+        note_pace(f);
+}
+
+void sl_sharing_keep(struct sl_flight *f) {
+    struct sl_flow *flow = f->flow;
+    if (!f->cacheable || f->head.status != 200 || !f->follow.storable)
+        return;
+    uint64_t wall = (uint64_t)flow->loop->wall_ms;
+    struct sl_kept_meta meta = {.tenant = f->client->tenant,
+                                .model = f->call.model,
+                                .operation = f->call.operation,
+                                .framing = f->follow.framing,
+                                .usage = f->follow.usage,
+                                .cost = sl_flow_cost(flow, f->call.model, &f->follow.usage),
+                                .stored_at = wall,
+                                .expires_at = wall + flow->settings.cache_ttl_ms,
+                                .pace = f->pace,
+                                .pace_count = f->pace_count};
+    memcpy(meta.digest, f->same.digest, sizeof(meta.digest));
+    struct sl_kept *kept = sl_kept_new(&f->answer, &meta);
+    if (kept && sl_cache_put(flow->cache, kept, wall))
+        sl_loop_want(flow->loop, SL_TURN_REAP);
+}
