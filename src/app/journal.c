@@ -4,15 +4,16 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
+#include "app/files.h"
 #include "sluice/answer/snapshot.h"
 #include "sluice/base/log.h"
 #include "sluice/base/mem.h"
 
 #define QUOTAS_EVERY (10 * SL_NS_PER_S)
 #define QUOTAS_MAX   ((size_t)8 << 20)
+#define CACHE_MAX    ((size_t)64 << 30)
 /* Encoded at once, then written. One record may be larger. */
 #define PIECE ((size_t)256 << 10)
 /* Entries picked up in one turn: a bounded step, a fraction of a millisecond. */
@@ -29,25 +30,6 @@ struct sl_snapshot_job {
 };
 
 /* ---- files ---- */
-
-static char *read_file(const char *path, size_t *len) {
-    struct stat st;
-    char *bytes = NULL;
-    *len = 0;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return NULL;
-    if (fstat(fd, &st) == 0 && st.st_size > 0)
-        bytes = sl_alloc((size_t)st.st_size);
-    while (bytes && *len < (size_t)st.st_size) {
-        ssize_t n = read(fd, bytes + *len, (size_t)st.st_size - *len);
-        if (n <= 0)
-            break;
-        *len += (size_t)n;
-    }
-    close(fd);
-    return bytes;
-}
 
 static int write_all(int fd, struct sl_slice bytes) {
     while (bytes.len > 0) {
@@ -218,7 +200,7 @@ static void on_snapshot_timer(void *ctx) {
 
 static void load_quotas(struct sl_journal *j) {
     size_t len;
-    char *bytes = read_file(j->quotas, &len);
+    char *bytes = sl_file_read(j->quotas, QUOTAS_MAX, &len);
     if (bytes && sl_flow_restore(j->flow, sl_slice_of(bytes, len)) != SL_OK)
         sl_log(SL_LOG_WARN, "app", "%s is too large and ignored", j->quotas);
     sl_free(bytes);
@@ -227,7 +209,7 @@ static void load_quotas(struct sl_journal *j) {
 static void load_cache(struct sl_journal *j) {
     struct sl_snapshot_report report;
     size_t len;
-    char *bytes = read_file(j->cache, &len);
+    char *bytes = sl_file_read(j->cache, CACHE_MAX, &len);
     if (!bytes)
         return;
     sl_snapshot_load(sl_flow_cache(j->flow), sl_slice_of(bytes, len), (uint64_t)sl_clock_wall_ms(),

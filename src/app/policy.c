@@ -44,19 +44,18 @@ static bool mark_prompts(void *ctx, struct sl_slice model) {
     return sl_config_marks_prompts(p->config, model);
 }
 
-/* What Service Quotas said of that target, if it did. */
-static const struct sl_quota_rows *rows_of(const struct sl_policy *p, const char *target) {
-    for (size_t i = 0; i < p->config->target_count && i < p->found_count; i++)
+static bool is_elsewhere(const struct sl_policy *p, const char *target) {
+    for (size_t i = 0; i < p->config->target_count; i++)
         if (strcmp(p->config->targets[i].name, target) == 0)
-            return p->found[i];
-    return NULL;
+            return p->simulated || p->config->targets[i].endpoint;
+    return true;
 }
 
 /* The configuration's word goes first, kind by kind; then AWS's own. */
 static void limits(void *ctx, const char *target, const char *region, struct sl_slice model,
                    struct sl_limits *configured, struct sl_limits *initial) {
     const struct sl_policy *p = ctx;
-    const struct sl_quota_rows *rows = rows_of(p, target);
+    const struct sl_quota_rows *rows = p->account ? sl_account_rows(p->account, target) : NULL;
     struct sl_quota_limits found = {0};
     (void)region;
     *configured = sl_config_limits(p->config, model);
@@ -68,8 +67,10 @@ static void limits(void *ctx, const char *target, const char *region, struct sl_
         configured->tpm = found.tpm;
     if (!configured->tpd)
         configured->tpd = found.tpd;
+    /* AWS's usual figures say nothing of another endpoint. */
     struct sl_quota_limits usual = {0};
-    sl_quota_default(model, sl_model_channel(model), &usual);
+    if (!is_elsewhere(p, target))
+        sl_quota_default(model, sl_model_channel(model), &usual);
     *initial = (struct sl_limits){.rpm = usual.rpm, .tpm = usual.tpm, .tpd = usual.tpd};
 }
 
@@ -121,17 +122,13 @@ static struct sl_pool_settings pool_settings(const struct sl_config *c) {
 
 static struct sl_dialect_settings dialect_settings(struct sl_policy *p) {
     const struct sl_config *c = p->config;
-    struct sl_slice geography =
-        c->models.profiles && c->targets[0].region
-            ? sl_region_geo_prefix(sl_slice_str(c->targets[0].region))
-            : SL_EMPTY;
     return (struct sl_dialect_settings){.map_retired = c->models.retired == SL_RETIRED_MAP,
                                         .successor = successor,
                                         .successor_ctx = p,
                                         .alias = alias,
                                         .alias_ctx = p,
                                         .default_model = sl_slice_str(c->models.standard),
-                                        .geo_prefix = geography,
+                                        .geo_prefix = c->models.profiles ? p->geography : SL_EMPTY,
                                         .cost = cost,
                                         .cost_ctx = p,
                                         .sessions = p->sessions};
@@ -209,8 +206,8 @@ static struct sl_prices *load_prices(const struct sl_config *config, char *why, 
     struct sl_buf text;
     sl_buf_init(&text, PRICES_MAX);
     if (!config->prices || read_prices(config->prices, &text, why, why_size) == SL_OK)
-        prices = sl_prices_new(sl_buf_slice(&text), config->prices ? config->prices : "", why,
-                               why_size);
+        prices =
+            sl_prices_new(sl_buf_slice(&text), config->prices ? config->prices : "", why, why_size);
     sl_buf_done(&text);
     return prices;
 }

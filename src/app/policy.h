@@ -6,23 +6,23 @@
 #ifndef SLUICE_SRC_APP_POLICY_H
 #define SLUICE_SRC_APP_POLICY_H
 
+#include "app/account.h"
 #include "sluice/app/config.h"
 #include "sluice/dialect/sessions.h"
 #include "sluice/flow/flow.h"
 #include "sluice/meter/price.h"
 #include "sluice/store/store.h"
-#include "sluice/upstream/quotas.h"
 
 struct sl_policy {
     const struct sl_config *config; /* in force; the owner's */
     struct sl_prices *prices;
     struct sl_sessions *sessions;
-    struct sl_keys *keys;         /* NULL: auth is none */
-    struct sl_store *store;       /* NULL: no ledger */
-    struct sl_quota_rows **found; /* by target, in order of the configuration; from Service Quotas */
-    size_t found_count;
+    struct sl_keys *keys;             /* NULL: auth is none */
+    struct sl_store *store;           /* NULL: no ledger */
+    const struct sl_account *account; /* what AWS says of quotas; NULL: not asked */
+    bool simulated;                   /* the upstream is the simulator in this process */
+    struct sl_slice geography;        /* whose profiles the first target calls; static */
     struct sl_slice trusted_hosts[16];
-    char geography[16]; /* of the first target's region, with its dot */
 };
 
 /* Prices of the configuration, with the file it names. Sentence in why. */

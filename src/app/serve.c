@@ -13,7 +13,11 @@
 #include <signal.h>
 #include <stdio.h>
 
+#include "app/account.h"
 #include "app/admin.h"
+#include "app/admin_cache.h"
+#include "app/admin_keys.h"
+#include "app/admin_sched.h"
 #include "app/journal.h"
 #include "app/keyring.h"
 #include "app/notify.h"
@@ -41,6 +45,10 @@ struct server {
     struct sl_config *sim_config; /* that the simulator was started with, and keeps using */
     char sim_endpoint[SL_SIMULATED_ENDPOINT_SIZE];
     struct sl_policy policy;
+    struct sl_account account;
+    struct sl_admin_sched admin_sched;
+    struct sl_admin_cache admin_cache;
+    struct sl_admin_keys admin_keys;
     struct sl_store *store;
     struct sl_keyring keyring;
     struct sl_journal journal;
@@ -90,6 +98,24 @@ static size_t make_targets(struct server *s, const struct sl_config *config,
         return 0;
     }
     return n;
+}
+
+/* Asks AWS for the quotas of these, unless the configuration alone counts. */
+static void ask_quotas(struct server *s, const struct sl_flow_target *targets, size_t count) {
+    struct sl_target *list[SL_LINE_ROUTES_MAX];
+    bool ask = s->config->quotas.source == SL_QUOTAS_AUTO;
+    for (size_t i = 0; i < count; i++)
+        list[i] = targets[i].target;
+    s->policy.account = ask ? &s->account : NULL;
+    s->policy.geography = sl_region_geo_prefix(sl_slice_str(sl_target_region(list[0])));
+    sl_account_set(&s->account, list, ask ? count : 0);
+}
+
+static void on_quotas(void *ctx) {
+    struct server *s = ctx;
+    struct sl_flow_settings settings = sl_policy_flow_settings(&s->policy);
+    if (s->flow)
+        sl_flow_configure(s->flow, &settings);
 }
 
 static void free_targets(struct sl_flow_target *targets, size_t count) {
@@ -167,11 +193,14 @@ static int open_flow(struct server *s) {
     if (sl_policy_init(&s->policy, s->config, s->why, sizeof(s->why)) != SL_OK)
         return EXIT_CONFIG;
     s->policy.store = s->store;
+    s->policy.simulated = s->sim != NULL;
     s->policy.keys = s->config->auth == SL_AUTH_KEYS ? s->keyring.keys : NULL;
-    struct sl_flow_settings settings = sl_policy_flow_settings(&s->policy);
     size_t count = make_targets(s, s->config, targets);
     if (!count)
         return EXIT_CONFIG;
+    sl_account_open(&s->account, &s->loop, s->store, s->config->state, on_quotas, s);
+    ask_quotas(s, targets, count);
+    struct sl_flow_settings settings = sl_policy_flow_settings(&s->policy);
     s->flow = sl_flow_new(&s->loop, &settings, &s->metrics);
     if (!s->flow || sl_flow_set_targets(s->flow, targets, count) != SL_OK) {
         free_targets(targets, count);
@@ -211,6 +240,43 @@ static const char *not_ready(void *ctx) {
     return s->draining ? "stopping" : NULL;
 }
 
+static void look_pools(void *ctx, sl_pool_visit visit, void *visitor) {
+    sl_flow_look(((struct server *)ctx)->flow, visit, visitor);
+}
+
+static void look_queue(void *ctx, sl_queue_visit visit, void *visitor) {
+    struct server *s = ctx;
+    sl_queue_look(sl_flow_queue(s->flow), s->loop.now, visit, visitor);
+}
+
+static struct sl_queue_counts count_queue(void *ctx) {
+    return sl_queue_count(sl_flow_queue(((struct server *)ctx)->flow));
+}
+
+static bool set_limits(void *ctx, struct sl_slice pool, const struct sl_limits *limits) {
+    return sl_flow_set_limits(((struct server *)ctx)->flow, pool, limits);
+}
+
+static bool set_weight(void *ctx, struct sl_slice target, uint32_t weight) {
+    return sl_flow_set_weight(((struct server *)ctx)->flow, target, weight);
+}
+
+static int add_pages(struct server *s) {
+    s->admin_sched = (struct sl_admin_sched){.look_pools = look_pools,
+                                             .look_queue = look_queue,
+                                             .count_queue = count_queue,
+                                             .set_limits = set_limits,
+                                             .set_weight = set_weight,
+                                             .ctx = s};
+    s->admin_cache = (struct sl_admin_cache){.flow = s->flow, .metrics = &s->metrics};
+    s->admin_keys =
+        (struct sl_admin_keys){.loop = &s->loop, .store = s->store, .keys = s->keyring.keys};
+    int err = sl_admin_add(s->admin, sl_admin_sched_rows, &s->admin_sched);
+    if (!err)
+        err = sl_admin_add(s->admin, sl_admin_cache_rows, &s->admin_cache);
+    return err ? err : sl_admin_keys(s->admin, &s->admin_keys);
+}
+
 static int open_admin(struct server *s) {
     struct sl_admin_settings settings = {.token = s->state.admin_token,
                                          .measure = measure,
@@ -219,7 +285,7 @@ static int open_admin(struct server *s) {
                                          .metrics = &s->metrics};
     s->admin = sl_admin_new(&s->loop, &settings, s->config->admin.host, s->config->admin.port,
                             s->why, sizeof(s->why));
-    return s->admin ? EXIT_FINE : EXIT_RUNTIME;
+    return s->admin && add_pages(s) == SL_OK ? EXIT_FINE : EXIT_RUNTIME;
 }
 
 /* ---- reloading ---- */
@@ -269,6 +335,7 @@ static int reload(struct server *s) {
     warn_fixed(s->config, fresh);
     struct sl_config *old = s->config;
     s->config = fresh;
+    ask_quotas(s, targets, count);
     struct sl_flow_settings settings = sl_policy_flow_settings(&s->policy);
     sl_flow_configure(s->flow, &settings);
     if (sl_flow_set_targets(s->flow, targets, count) != SL_OK)
@@ -377,6 +444,7 @@ static void close_all(struct server *s) {
     sl_admin_free(s->admin);
     if (s->front)
         sl_front_free(s->front);
+    sl_account_close(&s->account);
     sl_journal_close(&s->journal);
     sl_store_free(s->store);
     sl_flow_free(s->flow);

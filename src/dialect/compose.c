@@ -1,3 +1,5 @@
+/* One body in, one call out. The view is fed as the bytes arrive, so that the end of a large body
+ * costs no second pass over it. */
 #include "dialect/compose.h"
 
 #include <stdarg.h>

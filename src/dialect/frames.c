@@ -1,3 +1,4 @@
+/* Frames are decoded where they lie; what is kept of a cut one is compacted when it is complete. */
 #include "dialect/frames.h"
 
 #include <openssl/base64.h>

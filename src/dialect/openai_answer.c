@@ -1,3 +1,4 @@
+/* Counts, reasons, ids and heads, the same for chat completions and responses. */
 #include "dialect/openai_answer.h"
 
 #include "sluice/wire/sse.h"

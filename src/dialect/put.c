@@ -1,3 +1,4 @@
+/* The byte before tells whether a comma is due: no state is kept that could disagree with it. */
 #include "dialect/put.h"
 
 void sl_put_raw(struct sl_put *p, struct sl_slice s) {

@@ -147,7 +147,7 @@ static void on_deadline(void *ctx) {
         return;
     f->flow->metrics->queue_refused++;
     sl_line_forecast(f->line->line, x->priority, f->reserved, x->flow->loop->now,
-                     (uint64_t)x->flow->loop->wall_ms, &why.kind);
+                     sl_flow_wall(x->flow), &why.kind);
     sl_exchange_refuse(x, SL_FAILURE_THROTTLED, 0,
                        SL_LIT("The request waited for as long as it allows (x-sluice-timeout). "
                               "Please wait before trying again."),

@@ -59,8 +59,7 @@ static void settle(struct sl_flight *f, const struct sl_outcome *outcome) {
     if (f->ticket.state == SL_TICKET_WAITING)
         sl_queue_cancel(flow->queue, &f->ticket);
     else if (f->ticket.state == SL_TICKET_GRANTED)
-        sl_queue_settle(flow->queue, &f->ticket, outcome, flow->loop->now,
-                        (uint64_t)flow->loop->wall_ms);
+        sl_queue_settle(flow->queue, &f->ticket, outcome, flow->loop->now, sl_flow_wall(flow));
     if (f->line)
         f->line->flights--;
     f->line = NULL;
@@ -245,7 +244,7 @@ static int enqueue(struct sl_flight *f, uint64_t deadline, struct sl_refusal *wh
         return SL_E_NOTFOUND;
     struct sl_demand demand = demand_of(f, deadline);
     return sl_queue_submit(flow->queue, line->line, &f->ticket, &demand, flow->loop->now,
-                           (uint64_t)flow->loop->wall_ms, why);
+                           sl_flow_wall(flow), why);
 }
 
 /* No target serves this kind of call. */
@@ -297,7 +296,7 @@ void sl_flight_submit(struct sl_flight *f, uint64_t deadline) {
  */
 static bool fall_back(struct sl_flight *f, bool must) {
     struct sl_flow *flow = f->flow;
-    uint64_t now = flow->loop->now, wall = (uint64_t)flow->loop->wall_ms;
+    uint64_t now = flow->loop->now, wall = sl_flow_wall(flow);
     enum sl_scarcity kind;
     struct sl_refusal why;
     struct sl_slice model, asked = f->call.model;
@@ -379,7 +378,7 @@ static void try_again(struct sl_flight *f, const struct sl_judgment *judged) {
     sl_answer_truncate(&f->answer);
     leave_target(f);
     if (sl_queue_requeue(flow->queue, &f->ticket, &judged->outcome, flow->loop->now,
-                         (uint64_t)flow->loop->wall_ms, &why) != SL_OK &&
+                         sl_flow_wall(flow), &why) != SL_OK &&
         !fall_back(f, true)) {
         sl_flight_forget(f);
         sl_flight_refuse(f, &why);
@@ -415,7 +414,7 @@ static void judge(struct sl_flight *f) {
     if (unavailable(&judged) && next_fallback(f).len > 0) {
         judged.outcome.ending = SL_ENDING_FAILED;
         sl_queue_settle(f->flow->queue, &f->ticket, &judged.outcome, f->flow->loop->now,
-                        (uint64_t)f->flow->loop->wall_ms);
+                        sl_flow_wall(f->flow));
         if (fall_back(f, true)) {
             leave_target(f);
             sl_answer_truncate(&f->answer);

@@ -71,7 +71,7 @@ static bool step_exchanges(struct sl_flow *flow) {
 }
 
 static void admit(struct sl_flow *flow) {
-    uint64_t now = flow->loop->now, wall = (uint64_t)flow->loop->wall_ms;
+    uint64_t now = flow->loop->now, wall = sl_flow_wall(flow);
     struct sl_ticket *ticket;
     struct sl_refusal why;
     bool expired;
@@ -114,7 +114,7 @@ static void run_turn(void *ctx) {
 static bool freed_for_others(const struct sl_flow *flow) {
     bool memory = flow->memory.used < flow->memory_seen && !sl_list_empty(&flow->paused);
     uint64_t now = flow->loop->now;
-    return memory || sl_queue_wake_at(flow->queue, now, (uint64_t)flow->loop->wall_ms) <= now;
+    return memory || sl_queue_wake_at(flow->queue, now, sl_flow_wall(flow)) <= now;
 }
 
 static void reap(void *ctx) {

@@ -352,6 +352,11 @@ void sl_interim_tend(struct sl_flow *flow); /* sends what is due, sets the timer
 /* log.c */
 void sl_exchange_log(const struct sl_exchange *x, enum sl_close_reason reason);
 
+/* Wall clock as the scheduler wants it: ns since 1970. */
+static inline uint64_t sl_flow_wall(const struct sl_flow *flow) {
+    return (uint64_t)flow->loop->wall_ms * SL_NS_PER_MS;
+}
+
 static inline bool sl_call_names_model_in_path(const struct sl_call *call) {
     return sl_slice_starts(call->target, SL_LIT("/model/"));
 }

@@ -101,7 +101,7 @@ static struct sl_flow_pool *make_pool(struct sl_flow *flow, const struct sl_targ
     if (!p)
         return NULL;
     struct sl_pool_settings settings = pool_settings(flow, p);
-    uint64_t now = flow->loop->now, wall = (uint64_t)flow->loop->wall_ms;
+    uint64_t now = flow->loop->now, wall = sl_flow_wall(flow);
     p->pool = sl_pool_new(id, &settings, sl_rand_u64(), now, wall);
     if (!p->pool) {
         sl_free(p);
@@ -402,7 +402,7 @@ void sl_flow_look(struct sl_flow *flow, bool (*visit)(void *ctx, const struct sl
     SL_LIST_EACH(&flow->pool_list, node, next) {
         struct sl_pool_view view;
         sl_pool_look(SL_CONTAINER(node, struct sl_flow_pool, link)->pool, &view, flow->loop->now,
-                     (uint64_t)flow->loop->wall_ms);
+                     sl_flow_wall(flow));
         if (!visit(ctx, &view))
             return;
     }
@@ -415,7 +415,7 @@ static int save_pools(struct sl_flow *flow, struct sl_buf *out) {
         const struct sl_pool *pool = SL_CONTAINER(node, struct sl_flow_pool, link)->pool;
         int err = sl_buf_printf(out, "p %.*s ", SL_FMT(sl_pool_id(pool)));
         if (!err)
-            err = sl_pool_save(pool, out, flow->loop->now, (uint64_t)flow->loop->wall_ms);
+            err = sl_pool_save(pool, out, flow->loop->now, sl_flow_wall(flow));
         if (!err)
             err = sl_buf_add_byte(out, '\n');
         if (err)

@@ -2,9 +2,14 @@
  * What a line starts next. Its classes take turns like the shares in them: a class pays 1, 4 or 16
  * rounds for a token, and the lowest round is next.
  *
- * Tried in this order: the line's claimant; the head of the class and share next in turn; when
- * that does not fit, the smallest head of each class. A smaller request fits wherever a larger one
- * does, so when the smallest does not fit, nothing does, and the line sleeps.
+ * The ticket next in turn that lacks tokens is the line's claimant. Another may go before it when
+ * that takes its share (its class, if that is another) no further than the claimant will take its
+ * own: so overtaking is no gain in the long run, and fairness holds to one request. Without this
+ * rule one tenant's small requests would overtake each of the others' large ones in turn.
+ *
+ * Tried in this order: the claimant; the next in turn; of each class the few next in turn, and the
+ * smallest. Nothing larger than what was found to lack tokens is looked at. When none fits, the
+ * line sleeps.
  */
 #include "sched/line.h"
 
@@ -60,28 +65,22 @@ void sl_line_charged(struct sl_line *line) {
 
 void sl_line_unclaim(struct sl_line *line) {
     struct sl_port *port = line->claimed;
-    if (!port)
-        return;
     line->claimant = NULL;
     line->claimed = NULL;
+    sl_line_wake(line);
+    if (!port)
+        return;
     port->claim = NULL;
     sl_port_wake(port);
-}
-
-static void claim(struct sl_line *line, struct sl_ticket *ticket, struct sl_port *port) {
-    line->claimant = ticket;
-    line->claimed = port;
-    port->claim = ticket;
 }
 
 /* One look at a line. */
 struct look {
     struct sl_line *line;
     uint64_t now, wall;
-    uint64_t shut; /* the smallest found not to fit; the claimant, tried first, may do most */
+    uint64_t shut; /* the smallest found not to fit */
     uint64_t wait; /* until the first may */
-    struct sl_port *claimable;
-    struct sl_way *way;
+    struct sl_choice choice;
 };
 
 static uint64_t look_again_in(const struct sl_choice *choice) {
@@ -89,27 +88,52 @@ static uint64_t look_again_in(const struct sl_choice *choice) {
     return by_time && choice->wait_ns > LOOK_AGAIN_NS ? LOOK_AGAIN_NS : choice->wait_ns;
 }
 
-static bool fits(struct look *look, const struct sl_ticket *ticket) {
-    if (ticket->demand.tokens >= look->shut)
-        return false;
-    struct sl_choice choice = sl_ways_choose(look->line->ways, ticket, look->now, look->wall);
-    look->way = choice.way;
-    look->claimable = choice.claimable;
-    if (choice.way)
+static uint64_t round_after(uint64_t round, const struct sl_ticket *ticket, uint32_t charge) {
+    return sl_add_sat(round, sl_ticket_cost(ticket) * charge);
+}
+
+/* Whether it stays within its turn, as the claimant's is going to be. */
+static bool may_go_before(const struct sl_ticket *ticket, const struct sl_ticket *claimant) {
+    if (!claimant || ticket == claimant)
         return true;
-    uint64_t wait = look_again_in(&choice);
-    look->wait = sl_min(look->wait, wait);
+    const struct sl_share *share = ticket->flow, *other = claimant->flow;
+    if (share->order == other->order)
+        return round_after(share->round, ticket, 1) <= round_after(other->round, claimant, 1);
+    return round_after(share->order->round, ticket, share->order->charge) <=
+           round_after(other->order->round, claimant, other->order->charge);
+}
+
+static bool fits(struct look *look, const struct sl_ticket *ticket) {
+    if (ticket->demand.tokens >= look->shut || !may_go_before(ticket, look->line->claimant))
+        return false;
+    look->choice = sl_ways_choose(look->line->ways, ticket, look->now, look->wall);
+    if (look->choice.way)
+        return true;
+    look->wait = sl_min(look->wait, look_again_in(&look->choice));
     look->shut = ticket->demand.tokens;
     return false;
+}
+
+static void claim(struct look *look, struct sl_ticket *ticket) {
+    struct sl_line *line = look->line;
+    line->claimant = ticket;
+    if (line->claimed || !look->choice.claimable)
+        return;
+    line->claimed = look->choice.claimable;
+    line->claimed->claim = ticket;
 }
 
 static struct sl_ticket *try_claimant(struct look *look) {
     struct sl_ticket *ticket = look->line->claimant;
     if (!ticket)
         return NULL;
-    if (sl_share_allows(ticket->flow, ticket, look->now))
-        return fits(look, ticket) ? ticket : NULL;
-    sl_line_unclaim(look->line);
+    if (!sl_share_allows(ticket->flow, ticket, look->now)) {
+        sl_line_unclaim(look->line);
+        return NULL;
+    }
+    if (fits(look, ticket))
+        return ticket;
+    claim(look, ticket);
     return NULL;
 }
 
@@ -122,18 +146,21 @@ static struct sl_ticket *try_next(struct look *look) {
         return NULL;
     if (fits(look, ticket))
         return ticket;
-    if (!line->claimant && look->claimable)
-        claim(line, ticket, look->claimable);
+    if (!line->claimant && look->choice.lacks_tokens)
+        claim(look, ticket);
     return NULL;
 }
 
-static struct sl_ticket *try_smallest(struct look *look) {
-    for (int i = 0; i < SL_CLASS_COUNT; i++) {
-        struct sl_ticket *ticket = sl_order_smallest(&look->line->orders[i], look->now);
-        if (ticket && ticket != look->line->claimant && fits(look, ticket))
+static struct sl_ticket *try_order(struct look *look, struct sl_order *order) {
+    struct sl_share *near[SL_NEAR_MAX];
+    size_t count = sl_order_near(order, near, SL_NEAR_MAX);
+    for (size_t i = 0; i < count; i++) {
+        struct sl_ticket *ticket = sl_share_head(near[i]);
+        if (sl_share_allows(near[i], ticket, look->now) && fits(look, ticket))
             return ticket;
     }
-    return NULL;
+    struct sl_ticket *smallest = sl_order_smallest(order, look->now);
+    return smallest && fits(look, smallest) ? smallest : NULL;
 }
 
 struct sl_ticket *sl_line_pick(struct sl_line *line, struct sl_way **way, uint64_t now,
@@ -142,10 +169,10 @@ struct sl_ticket *sl_line_pick(struct sl_line *line, struct sl_way **way, uint64
     struct sl_ticket *ticket = try_claimant(&look);
     if (!ticket)
         ticket = try_next(&look);
-    if (!ticket)
-        ticket = try_smallest(&look);
+    for (int i = 0; !ticket && i < SL_CLASS_COUNT; i++)
+        ticket = try_order(&look, &line->orders[i]);
     if (ticket)
-        *way = look.way;
+        *way = look.choice.way;
     else
         sleep_until(line, look.shut, sl_add_sat(now, look.wait));
     return ticket;

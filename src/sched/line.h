@@ -17,13 +17,13 @@ struct sl_line {
     struct sl_list link;
     struct sl_ways *ways;
     struct sl_order orders[SL_CLASS_COUNT];
-    uint64_t low; /* the present round of the classes */
-    struct sl_ticket *claimant;
-    struct sl_port *claimed;
-    struct sl_heap_node ready; /* by `served`; SL_NEVER: sleeps. Always in the heap */
-    struct sl_heap_node wake;  /* likewise */
-    uint64_t served;           /* number of its last grant */
-    uint64_t shut;             /* while it sleeps: from this many tokens on nothing fits */
+    uint64_t low;               /* the present round of the classes */
+    struct sl_ticket *claimant; /* next in turn, but lacks tokens */
+    struct sl_port *claimed;    /* for it; NULL: others have claimed all that it could use */
+    struct sl_heap_node ready;  /* by `served`; SL_NEVER: sleeps. Always in the heap */
+    struct sl_heap_node wake;   /* likewise */
+    uint64_t served;            /* number of its last grant */
+    uint64_t shut;              /* while it sleeps: from this many tokens on nothing fits */
     uint32_t waiting, running;
     size_t name_len;
     char name[];
@@ -52,7 +52,7 @@ void sl_port_wake(struct sl_port *port);
 void sl_line_enter(struct sl_line *line, struct sl_order *order);
 /* After a ticket was charged to its class. */
 void sl_line_charged(struct sl_line *line);
-/* Gives up the line's claim, if it has one; those who waited for it are woken. */
+/* Forgets the line's claimant, if it has one; those who waited for it are woken. */
 void sl_line_unclaim(struct sl_line *line);
 
 /* What is to start before. */

@@ -110,7 +110,10 @@ static void note_wait(struct sl_choice *choice, struct sl_way *way, struct sl_po
         choice->wait_ns = verdict.wait_ns;
         choice->kind = verdict.kind;
     }
-    if (verdict.kind != SL_SCARCE_TOKENS || way->port->claim)
+    if (verdict.kind != SL_SCARCE_TOKENS)
+        return;
+    choice->lacks_tokens = true;
+    if (way->port->claim)
         return;
     if (!choice->claimable || verdict.wait_ns < *claim_wait) {
         choice->claimable = way->port;

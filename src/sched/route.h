@@ -7,9 +7,9 @@
  * A line's ways are one block, shared with the tickets granted on it: after a change of routes the
  * old block lives until the last of those has settled.
  *
- * A claim: the ticket that is next in its line, and for which a pool lacks only tokens, claims it.
- * Others may then take at most as many tokens as the claimant asks for; after that the pool is held
- * until the claimant fits. One pool has at most one claim, one line makes at most one.
+ * A claim: the ticket that is next in its line, and lacks only tokens, claims the pool that will
+ * have them first. Others may then take at most as many tokens there as the claimant asks for;
+ * after that the pool is held until the claimant fits. One pool has at most one claim.
  */
 #ifndef SLUICE_SCHED_ROUTE_H
 #define SLUICE_SCHED_ROUTE_H
@@ -52,7 +52,8 @@ struct sl_choice {
     struct sl_way *way;        /* NULL: none may serve it now */
     uint64_t wait_ns;          /* then: until the first may; SL_NEVER: not by time */
     enum sl_scarcity kind;     /* of that */
-    struct sl_port *claimable; /* lacks only tokens, the soonest to have them; or NULL */
+    bool lacks_tokens;         /* only, on some way */
+    struct sl_port *claimable; /* of those, unclaimed, the soonest to have them; or NULL */
 };
 /* The way for a ticket that starts now if there is one: of those its turn is taken. */
 struct sl_choice sl_ways_choose(struct sl_ways *ways, const struct sl_ticket *ticket, uint64_t now,

@@ -212,11 +212,26 @@ static void count(struct sl_share *share, const struct sl_ticket *ticket, int by
     }
 }
 
+/* The present is the lowest round of those that may be served; of what is large and blocked, too:
+ * who overtakes it does not move the present. With nothing waiting, all that was owed is forgiven.
+ */
+static void move_present(struct sl_order *order) {
+    if (!order->waiting)
+        order->low = order->high;
+    else if (order->eligible)
+        order->low = sl_max(order->low, sl_heap_min(&order->turns)->key);
+}
+
+static void enter_present(struct sl_share *share) {
+    move_present(share->order);
+    share->round = sl_max(share->round, share->order->low);
+}
+
 /* Another head may be allowed where the last was not. */
 static void follow_head(struct sl_share *share, const struct sl_ticket *last) {
     if (sl_list_linked(&share->parked) && sl_share_head(share) != last) {
         sl_list_remove(&share->parked);
-        share->round = sl_max(share->round, share->order->low);
+        enter_present(share);
     }
     refresh(share);
 }
@@ -229,7 +244,7 @@ void sl_share_add(struct sl_share *share, struct sl_ticket *ticket, enum sl_end 
         order->shares->idle--;
     }
     if (!share->waiting) {
-        share->round = sl_max(share->round, order->low);
+        enter_present(share);
         order->busy++;
     }
     if (end == SL_END_FRONT)
@@ -248,9 +263,8 @@ static void take_out(struct sl_share *share, struct sl_ticket *ticket) {
     count(share, ticket, -1);
     if (!share->waiting)
         order->busy--;
-    if (!order->waiting)
-        order->low = order->high;
     follow_head(share, last);
+    move_present(order);
 }
 
 void sl_share_remove(struct sl_share *share, struct sl_ticket *ticket, uint64_t now) {
@@ -260,10 +274,7 @@ void sl_share_remove(struct sl_share *share, struct sl_ticket *ticket, uint64_t 
 
 void sl_share_start(struct sl_share *share, struct sl_ticket *ticket, uint64_t now) {
     struct sl_order *order = share->order;
-    uint64_t cost = sl_ticket_cost(ticket), present = sl_heap_min(&order->turns)->key;
-    /* Not the round of what starts: a small one that overtakes does not move the present. */
-    if (present != SL_NEVER)
-        order->low = sl_max(order->low, present);
+    uint64_t cost = sl_ticket_cost(ticket);
     share->round += cost;
     order->high = sl_max(order->high, share->round);
     order->round += cost * order->charge;
@@ -331,12 +342,34 @@ struct sl_ticket *sl_order_smallest(struct sl_order *order, uint64_t now) {
     return first(order, &order->sizes, of_size, now);
 }
 
+/* The heap's smallest come from its top down: behind each taken stand only its two children. */
+size_t sl_order_near(const struct sl_order *order, struct sl_share **near, size_t max) {
+    const struct sl_heap *turns = &order->turns;
+    size_t edge[SL_NEAR_MAX + 1], width = turns->count ? 1 : 0, count = 0;
+    assert(max <= SL_NEAR_MAX);
+    edge[0] = 0;
+    while (width && count < max) {
+        size_t first = 0;
+        for (size_t i = 1; i < width; i++)
+            if (turns->items[edge[i]]->key < turns->items[edge[first]]->key)
+                first = i;
+        size_t at = edge[first];
+        if (turns->items[at]->key == SL_NEVER)
+            break;
+        near[count++] = of_turn(turns->items[at]);
+        edge[first] = edge[--width];
+        for (size_t child = 2 * at + 1; child <= 2 * at + 2 && child < turns->count; child++)
+            edge[width++] = child;
+    }
+    return count;
+}
+
 struct sl_share *sl_share_unpark(struct sl_tenant *tenant) {
     struct sl_list *link = sl_list_pop_front(&tenant->parked);
     if (!link)
         return NULL;
     struct sl_share *share = SL_CONTAINER(link, struct sl_share, parked);
-    share->round = sl_max(share->round, share->order->low);
+    enter_present(share);
     refresh(share);
     return share;
 }

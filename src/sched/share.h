@@ -21,6 +21,7 @@
 #include "sluice/sched/queue.h"
 
 #define SL_IDLE_SHARES_MAX 65536
+#define SL_NEAR_MAX        16
 
 /* All of a queue's shares, by order and tenant. */
 struct sl_shares {
@@ -89,6 +90,8 @@ void sl_share_return(struct sl_share *share, struct sl_ticket *ticket,
  * is none. Shares found to be over their tenant's limits are parked. */
 struct sl_ticket *sl_order_next(struct sl_order *order, uint64_t now);
 struct sl_ticket *sl_order_smallest(struct sl_order *order, uint64_t now);
+/* Up to `max` of them in order of their turns; how many. O(max²), whatever the number. */
+size_t sl_order_near(const struct sl_order *order, struct sl_share **near, size_t max);
 /* Whether the ticket's tenant may start it; else its share is parked. */
 bool sl_share_allows(struct sl_share *share, const struct sl_ticket *ticket, uint64_t now);
 /* Puts back in order one share that is parked for this tenant; NULL when none is. */

@@ -324,12 +324,15 @@ void sl_store_free(struct sl_store *s) {
 
 /* The batch that takes the next row; NULL: there is no room for it. */
 static struct batch *open_batch(struct sl_store *s) {
-    struct batch *b =
-        sl_list_empty(&s->batches) ? NULL : SL_CONTAINER(s->batches.prev, struct batch, link);
+    struct sl_list *last = s->batches.prev;
+    struct batch *b;
     if (s->rows == ROWS_WAITING || s->stopping)
         return NULL;
-    if (b && b->count < BATCH_ROWS)
-        return b;
+    if (last != &s->batches) {
+        b = SL_CONTAINER(last, struct batch, link);
+        if (b->count < BATCH_ROWS)
+            return b;
+    }
     b = sl_alloc(sizeof(*b));
     if (!b)
         return NULL;

@@ -133,9 +133,11 @@ static int canonical_token(void *ctx, const struct sl_json_token *token) {
 static bool is_plain(struct sl_slice json) {
     struct sl_canonical *c = sl_canonical_new();
     struct sl_json_tokenizer t;
+    uint8_t digest[32];
     REQUIRE(c);
     sl_json_init(&t, canonical_token, c);
-    bool plain = sl_json_feed(&t, json) == SL_OK && sl_json_finish(&t) == SL_OK;
+    bool plain = sl_json_feed(&t, json) == SL_OK && sl_json_finish(&t) == SL_OK &&
+                 sl_canonical_finish(c, NULL, 0, digest) == SL_OK;
     sl_canonical_free(c);
     return plain;
 }
