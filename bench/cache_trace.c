@@ -230,7 +230,7 @@ static void compare_policies(void) {
         traces[t].fill(trace);
         for (uint64_t max = 16 * MIB; max <= 256 * MIB; max *= 4) {
             printf("%-24s%4d MiB", traces[t].name, (int)(max / MIB));
-            for (size_t p = 1; p < 2; p++) {
+            for (size_t p = 0; p < POLICIES; p++) {
                 struct result r = run(trace, max, policies[p].eviction);
                 printf("  %5.1f (%4.1f) %5.0f ns ", r.hits, r.bytes, r.ns);
                 fflush(stdout);

@@ -22,9 +22,8 @@ static uint64_t window_max(const struct sl_segments *s, uint64_t room) {
     return room / 100 * policies[s->policy].window;
 }
 
-#include <stdlib.h>
 static uint64_t protected_max(const struct sl_segments *s, uint64_t room) {
-    return (room - window_max(s, room)) / 100 * (policies[s->policy].protected ? (unsigned)atoi(getenv("PS")) : 0);
+    return (room - window_max(s, room)) / 100 * policies[s->policy].protected;
 }
 
 void sl_segments_init(struct sl_segments *s, enum sl_cache_eviction policy) {

@@ -112,10 +112,15 @@ static void make_same_digest(struct sl_flight *f) {
     sl_sha256_final(&h, f->same.digest);
 }
 
+/* What models answer, and what is counted for them. */
+static bool is_repeatable(enum sl_operation op) {
+    return sl_operation_info(op)->metered || op == SL_OP_COUNT_TOKENS;
+}
+
 static bool may_share(const struct sl_flight *f) {
     const struct sl_call *call = &f->call;
     const struct sl_flow_policy *policy = &f->flow->settings.policy;
-    if (!sl_operation_info(call->operation)->metered || !call->has_meaning || call->cache.no_store)
+    if (!is_repeatable(call->operation) || !call->has_meaning || call->cache.no_store)
         return false;
     enum sl_cache_when when = f->client->cache;
     if (when == SL_CACHE_UNSET && policy->cache_when)

@@ -50,17 +50,18 @@ static struct sl_order *first_order(struct sl_line *line) {
     return first;
 }
 
-void sl_line_enter(struct sl_line *line, struct sl_order *order) {
-    order->round = sl_max(order->round, line->low);
-}
-
-void sl_line_charged(struct sl_line *line) {
+void sl_line_move_present(struct sl_line *line) {
     const struct sl_order *order = first_order(line);
     uint64_t present = order ? order->round : 0;
     /* With nothing to serve, all that was owed is forgiven. */
     for (int i = 0; !order && i < SL_CLASS_COUNT; i++)
         present = sl_max(present, line->orders[i].round);
     line->low = sl_max(line->low, present);
+}
+
+void sl_line_enter(struct sl_line *line, struct sl_order *order) {
+    sl_line_move_present(line);
+    order->round = sl_max(order->round, line->low);
 }
 
 void sl_line_unclaim(struct sl_line *line) {

@@ -48,10 +48,10 @@ struct sl_ticket *sl_line_pick(struct sl_line *line, struct sl_way **way, uint64
 /* Something has changed that may let it start something. */
 void sl_line_wake(struct sl_line *line);
 void sl_port_wake(struct sl_port *port);
-/* A class has something to serve again: it starts in the present. */
+/* A class is about to have something to serve again: it starts in the present. */
 void sl_line_enter(struct sl_line *line, struct sl_order *order);
-/* After a ticket was charged to its class. */
-void sl_line_charged(struct sl_line *line);
+/* The present is the lowest round of the classes with something to serve. */
+void sl_line_move_present(struct sl_line *line);
 /* Forgets the line's claimant, if it has one; those who waited for it are woken. */
 void sl_line_unclaim(struct sl_line *line);
 

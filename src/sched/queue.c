@@ -271,7 +271,7 @@ static void grant(struct sl_line *line, struct sl_ticket *ticket, struct sl_way 
     if (way->port->claim)
         way->port->claim->overtaken += sl_ticket_cost(ticket);
     sl_share_start(share, ticket, now);
-    sl_line_charged(line);
+    sl_line_move_present(line);
     sl_pool_reserve(way->route.pool, &ticket->reservation, ticket->demand.tokens, now, wall);
     way->of->refs++;
     ticket->route = &way->route;

@@ -191,10 +191,9 @@ static void refresh(struct sl_share *share) {
     if (head)
         fetch_ahead(head);
     set_key(&order->sizes, &share->size, size);
-    if (is && !was && !order->eligible++)
+    if (is && !was && !order->eligible)
         sl_line_enter(order->line, order);
-    if (was && !is)
-        order->eligible--;
+    order->eligible += (uint32_t)is - (uint32_t)was;
     if (is && size < order->line->shut)
         sl_line_wake(order->line);
 }
