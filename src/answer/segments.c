@@ -15,7 +15,7 @@ static const struct {
 } policies[] = {
     [SL_EVICT_LRU] = {0, 0, false},
     [SL_EVICT_SLRU] = {0, 80, false},
-    [SL_EVICT_TINYLFU] = {1, 80, true},
+    [SL_EVICT_TINYLFU] = {5, 80, true},
 };
 
 static uint64_t window_max(const struct sl_segments *s, uint64_t room) {

@@ -434,6 +434,9 @@ static const struct sl_config_key keys[] = {
      .fallback = "bucket",
      .doc = "How a minute is counted: a bucket that refills steadily, or fixed minutes. AWS does "
             "not say which it uses."},
+    {"simulator.window_length", SL_CONFIG_DURATION, FIELD(simulator.window_ms), .min = 100,
+     .max = HOUR, .fallback = "1m",
+     .doc = "The minute itself; shorter for tests that have no time for minutes."},
     {"simulator.latency", SL_CONFIG_DURATION, FIELD(simulator.latency_ms), .max = HOUR,
      .fallback = "0ms", .doc = "Time before the head of each answer."},
     {"simulator.first_token", SL_CONFIG_DURATION, FIELD(simulator.first_token_ms), .max = HOUR,

@@ -11,6 +11,7 @@ struct sl_openai_tokens sl_openai_tokens(const struct sl_usage *usage) {
     return (struct sl_openai_tokens){
         .input = known(usage->input) + known(usage->cache_read) + known(usage->cache_write),
         .cached = known(usage->cache_read),
+        .written = known(usage->cache_write),
         .output = known(usage->output),
     };
 }

@@ -6,7 +6,7 @@
 
 /* As OpenAI counts: input includes what came from the cache. Unknown counts are 0. */
 struct sl_openai_tokens {
-    int64_t input, cached, output;
+    int64_t input, cached, written, output;
 };
 struct sl_openai_tokens sl_openai_tokens(const struct sl_usage *usage);
 /* "stop", "length", "tool_calls", "content_filter" for Converse's stop reason. */

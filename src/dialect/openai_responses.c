@@ -195,6 +195,7 @@ static void put_usage(struct sl_put *p, const struct sl_usage *usage) {
     sl_put_member_int(p, "input_tokens", tokens.input);
     sl_put(p, ",\"input_tokens_details\":{");
     sl_put_member_int(p, "cached_tokens", tokens.cached);
+    sl_put_member_int(p, "cache_write_tokens", tokens.written);
     sl_put(p, "}");
     sl_put_member_int(p, "output_tokens", tokens.output);
     sl_put(p, ",\"output_tokens_details\":{\"reasoning_tokens\":0}");

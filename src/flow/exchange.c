@@ -50,7 +50,7 @@ static void leave_answer(struct sl_exchange *x) {
     leave_flight(x);
     sl_kept_release(x->kept);
     x->kept = NULL;
-    sl_gather_free(x);
+    sl_gather_leave(x);
     sl_interim_end(x);
     sl_timer_clear(x->flow->loop, &x->deadline_timer);
 }
@@ -392,6 +392,7 @@ void sl_exchange_free(struct sl_exchange *x) {
     assert(x->state == SL_EXCHANGE_CLOSED);
     sl_list_remove(&x->link);
     sl_decode_done(&x->decode);
+    sl_gather_free(x);
     if (x->begun && x->dialect->ended)
         x->dialect->ended(&x->ask);
     sl_proof_done(&x->proof);
@@ -464,17 +465,21 @@ static void read_answer(struct sl_exchange *x, struct sl_answer *answer) {
     sl_exchange_set_state(x, SL_EXCHANGE_WAITING);
 }
 
-static void serve_kept(struct sl_exchange *x, struct sl_kept *kept) {
-    struct sl_metrics *m = x->flow->metrics;
-    sl_flight_drop(x->flight);
-    x->flight = NULL;
-    x->kept = kept;
+void sl_kept_used(struct sl_flow *flow, struct sl_kept *kept) {
+    struct sl_metrics *m = flow->metrics;
     sl_kept_hold(kept);
     kept->hits++;
     m->hits++;
     if (kept->meta.cost > 0)
         m->saved_nano_usd += (uint64_t)kept->meta.cost;
     sl_metrics_add_saved(m, &kept->meta.usage);
+}
+
+static void serve_kept(struct sl_exchange *x, struct sl_kept *kept) {
+    sl_flight_drop(x->flight);
+    x->flight = NULL;
+    x->kept = kept;
+    sl_kept_used(x->flow, kept);
     read_answer(x, &kept->answer);
 }
 
@@ -496,7 +501,7 @@ static void submit(struct sl_exchange *x) {
         x->flow->metrics->retired++;
         sl_flow_log_retired(x->flow, &mine->call);
     }
-    other = sl_sharing_find(x, &kept, &refused);
+    other = sl_sharing_find(mine, &kept, &refused);
     if (refused) {
         sl_exchange_refuse(x, SL_FAILURE_UNAVAILABLE, 504,
                            SL_LIT("This answer is not in the cache (only-if-cached)."), 0);
@@ -569,7 +574,7 @@ static void step_receiving(struct sl_exchange *x) {
 }
 
 static void step_waiting(struct sl_exchange *x) {
-    if (x->gather)
+    if (x->gather && !x->has_local)
         sl_gather_step(x);
     else
         sl_respond_step_waiting(x);

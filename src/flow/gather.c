@@ -12,12 +12,15 @@
 #define PARTS_MAX 2048
 
 struct part {
-    struct sl_flight *flight;
+    struct sl_flight *flight; /* that it reads; NULL with a kept answer */
+    struct sl_kept *kept;     /* held */
     struct sl_reader reader;
 };
 
 struct sl_gather {
     size_t count, ended;
+    struct sl_slice model; /* of the first call */
+    enum sl_operation operation;
     struct part parts[];
 };
 
@@ -25,17 +28,20 @@ static void on_change(void *ctx) {
     sl_flow_ready_exchange(ctx);
 }
 
-void sl_gather_free(struct sl_exchange *x) {
+void sl_gather_leave(struct sl_exchange *x) {
     if (!x->gather)
         return;
     for (size_t i = 0; i < x->gather->count; i++) {
         struct part *part = &x->gather->parts[i];
         sl_reader_detach(&part->reader);
-        if (part->flight->state == SL_FLIGHT_FORMING)
-            sl_flight_drop(part->flight);
-        else
+        sl_kept_release(part->kept);
+        if (part->flight)
             sl_flow_ready_flight(part->flight);
     }
+    x->gather->count = 0;
+}
+
+void sl_gather_free(struct sl_exchange *x) {
     sl_free(x->gather);
     x->gather = NULL;
 }
@@ -55,9 +61,36 @@ static struct sl_flight *make_part(struct sl_exchange *x, struct sl_flight *firs
     return NULL;
 }
 
+/* Each part may be answered already, or be under way for somebody else. */
+static void start_part(struct sl_exchange *x, struct part *part, struct sl_flight *mine) {
+    struct sl_answer *answer;
+    struct sl_flight *other;
+    bool refused;
+    mine->call.priority = x->priority;
+    other = sl_sharing_find(mine, &part->kept, &refused);
+    if (part->kept || other) {
+        sl_flight_drop(mine);
+        if (part->kept)
+            sl_kept_used(x->flow, part->kept);
+        part->flight = other;
+        answer = other ? &other->answer : &part->kept->answer;
+    } else {
+        part->flight = mine;
+        answer = &mine->answer;
+    }
+    sl_reader_init(&part->reader, on_change, x);
+    bool attached = sl_reader_attach(&part->reader, answer);
+    assert(attached);
+    (void)attached;
+    if (part->flight == mine) {
+        sl_flight_submit(mine, x->deadline);
+        sl_sharing_offer(mine);
+    }
+}
+
 void sl_gather_start(struct sl_exchange *x) {
     size_t count = x->decode.parts + 1;
-    struct sl_flight *first = x->flight;
+    struct sl_flight *first = x->flight, *flight;
     if (count > PARTS_MAX) {
         sl_exchange_refuse(x, SL_FAILURE_VALIDATION, 0,
                            SL_LIT("A request may hold at most 2048 inputs."), 0);
@@ -68,21 +101,17 @@ void sl_gather_start(struct sl_exchange *x) {
         sl_exchange_refuse(x, SL_FAILURE_UNAVAILABLE, 0, SL_OUT_OF_MEMORY, 1000);
         return;
     }
+    x->gather->operation = first->call.operation;
+    if (sl_arena_copy(&x->arena, first->call.model, &x->gather->model) != SL_OK)
+        x->gather->model = SL_EMPTY;
     x->flight = NULL;
-    for (size_t i = 0; i < count; i++) {
-        struct part *part = &x->gather->parts[i];
-        part->flight = make_part(x, first, i);
-        if (!part->flight) {
+    for (; x->gather->count < count; x->gather->count++) {
+        flight = make_part(x, first, x->gather->count);
+        if (!flight) {
             sl_exchange_refuse(x, SL_FAILURE_UNAVAILABLE, 0, SL_OUT_OF_MEMORY, 1000);
             return;
         }
-        x->gather->count++;
-        part->flight->call.priority = x->priority;
-        sl_reader_init(&part->reader, on_change, x);
-        bool attached = sl_reader_attach(&part->reader, &part->flight->answer);
-        assert(attached);
-        (void)attached;
-        sl_flight_submit(part->flight, x->deadline);
+        start_part(x, &x->gather->parts[x->gather->count], flight);
     }
     sl_exchange_set_state(x, SL_EXCHANGE_WAITING);
     sl_decode_done(&x->decode);
@@ -106,22 +135,55 @@ static void answer_all(struct sl_exchange *x, const struct sl_part *parts) {
     sl_buf_done(&body);
 }
 
+static void add(int64_t *total, int64_t tokens) {
+    if (tokens >= 0)
+        *total = (*total < 0 ? 0 : *total) + tokens;
+}
+
+/* What the client's request used: parts answered from memory, or for others, used nothing. */
+static void add_usage(struct sl_exchange *x, const struct sl_flight *f) {
+    if (!f)
+        return;
+    add(&x->usage.input, f->follow.usage.input);
+    add(&x->usage.output, f->follow.usage.output);
+    add(&x->usage.cache_read, f->follow.usage.cache_read);
+    add(&x->usage.cache_write, f->follow.usage.cache_write);
+}
+
+struct sl_slice sl_gather_model(const struct sl_gather *g) {
+    return g->model;
+}
+
+enum sl_operation sl_gather_operation(const struct sl_gather *g) {
+    return g->operation;
+}
+
+/* One part's answer as the dialect reads it; false when it has none. */
+static bool take_part(struct part *part, struct sl_part *out) {
+    struct sl_answer *answer = part->reader.answer;
+    *out = (struct sl_part){.status = answer->head.status, .headers = &answer->head.headers};
+    if (part->kept) {
+        out->body = answer->packed;
+        return true;
+    }
+    return sl_chain_flatten(&answer->body, SL_HOLD_MAX, &out->body) == SL_OK;
+}
+
 void sl_gather_step(struct sl_exchange *x) {
     struct sl_gather *g = x->gather;
-    while (g->ended < g->count && is_ended(&g->parts[g->ended].flight->answer))
+    while (g->ended < g->count && is_ended(g->parts[g->ended].reader.answer))
         g->ended++;
     if (g->ended < g->count)
         return;
     struct sl_part *parts = sl_arena_calloc(&x->arena, g->count, sizeof(*parts));
     for (size_t i = 0; parts && i < g->count; i++) {
-        struct sl_flight *f = g->parts[i].flight;
-        if (f->answer.state == SL_ANSWER_BROKEN) {
+        const struct sl_flight *f = g->parts[i].flight;
+        if (f && f->answer.state == SL_ANSWER_BROKEN) {
             sl_exchange_refuse(x, f->failure, 0, f->message, f->retry_after_ms);
             return;
         }
-        parts[i].status = f->answer.head.status;
-        parts[i].headers = &f->answer.head.headers;
-        if (sl_chain_flatten(&f->answer.body, SL_HOLD_MAX, &parts[i].body) != SL_OK)
+        add_usage(x, f);
+        if (!take_part(&g->parts[i], &parts[i]))
             parts = NULL;
     }
     if (parts)

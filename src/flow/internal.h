@@ -297,9 +297,9 @@ struct sl_outcome sl_flight_outcome(struct sl_flight *flight, enum sl_ending end
 /* sharing.c */
 /* The digests by which the call may be found; needs the client. */
 SL_NODISCARD int sl_sharing_init(struct sl_flow *flow);
-/* A flight under way that answers this exchange's request, or NULL; *kept: a kept answer, not held.
- * *refused: the client wants it only from the cache, and it is not there. */
-struct sl_flight *sl_sharing_find(struct sl_exchange *x, struct sl_kept **kept, bool *refused);
+/* Another flight under way that answers just what this one would, or NULL; *kept: a kept answer,
+ * not held. *refused: the client wants it only from the cache, and it is not there. */
+struct sl_flight *sl_sharing_find(struct sl_flight *flight, struct sl_kept **kept, bool *refused);
 /* Others may find it from now on. */
 void sl_sharing_offer(struct sl_flight *flight);
 void sl_sharing_withdraw(struct sl_flight *flight, struct sl_share_key *key);
@@ -320,6 +320,8 @@ void sl_exchange_refuse(struct sl_exchange *x, enum sl_failure kind, int status,
 /* An answer made here. */
 void sl_exchange_answer(struct sl_exchange *x, const struct sl_response_head *head,
                         struct sl_slice body);
+/* Holds a kept answer for a reader and counts what it saves. */
+void sl_kept_used(struct sl_flow *flow, struct sl_kept *kept);
 struct sl_client *sl_exchange_client(const struct sl_exchange *x);
 
 /* respond.c */
@@ -335,7 +337,12 @@ void sl_respond_done(struct sl_exchange *x); /* frees what it holds */
 /* Starts the calls of a request that takes several. */
 void sl_gather_start(struct sl_exchange *x);
 void sl_gather_step(struct sl_exchange *x);
+/* Leaves its calls; what it was about is known until it is freed. */
+void sl_gather_leave(struct sl_exchange *x);
 void sl_gather_free(struct sl_exchange *x);
+/* Of its first call. */
+struct sl_slice sl_gather_model(const struct sl_gather *gather);
+enum sl_operation sl_gather_operation(const struct sl_gather *gather);
 
 /* grants.c */
 void sl_grants_begin(struct sl_grants_scan *scan, struct sl_slice s3_prefix);

@@ -39,7 +39,10 @@ static uint64_t ms_between(uint64_t from, uint64_t to) {
 }
 
 static struct sl_slice model_of(const struct sl_exchange *x) {
-    return x->kept ? x->kept->meta.model : x->flight ? x->flight->call.model : SL_EMPTY;
+    return x->gather   ? sl_gather_model(x->gather)
+           : x->kept   ? x->kept->meta.model
+           : x->flight ? x->flight->call.model
+                       : SL_EMPTY;
 }
 
 static enum sl_operation operation_of(const struct sl_exchange *x) {
@@ -52,7 +55,7 @@ static void add_to_ledger(const struct sl_exchange *x, struct sl_slice cache) {
     const struct sl_flight *f = x->flight;
     const struct sl_flow_policy *policy = &flow->settings.policy;
     bool shared = x->kept || x->joined;
-    if (!policy->record || (!f && !x->kept))
+    if (!policy->record || (!f && !x->kept && !x->gather))
         return;
     int64_t cost = sl_flow_cost(flow, model_of(x), &x->usage);
     struct sl_flow_record record = {.client = sl_exchange_client(x),

@@ -9,6 +9,8 @@
 
 /* Stretches of a recorded stream; beyond them the rest is replayed at once. */
 #define PACE_MAX 4096
+/* Models come and go by the week; a new one should not take long to show. */
+#define LISTING_TTL_MS (5 * 60 * 1000)
 
 int sl_sharing_init(struct sl_flow *flow) {
     return sl_table_init(&flow->shared);
@@ -100,6 +102,13 @@ static enum sl_operation shape_of(const struct sl_call *call) {
                                                           : call->operation;
 }
 
+/* Listings that a dialect makes its own of: no client asked for just these. */
+static bool is_inner_listing(const struct sl_flight *f) {
+    return f->dialect != &sl_dialect_bedrock &&
+           (f->call.operation == SL_OP_LIST_FOUNDATION_MODELS ||
+            f->call.operation == SL_OP_LIST_INFERENCE_PROFILES);
+}
+
 static void make_same_digest(struct sl_flight *f) {
     struct sl_sha256 h;
     sl_sha256_init(&h);
@@ -108,6 +117,8 @@ static void make_same_digest(struct sl_flight *f) {
     add_number(&h, shape_of(&f->call));
     add_line(&h, f->call.model);
     add_headers(&h, &f->call.headers);
+    if (is_inner_listing(f))
+        add_line(&h, f->call.target); /* there is no body */
     sl_sha256_update(&h, sl_slice_of(f->call.meaning, sizeof(f->call.meaning)));
     sl_sha256_final(&h, f->same.digest);
 }
@@ -120,6 +131,8 @@ static bool is_repeatable(enum sl_operation op) {
 static bool may_share(const struct sl_flight *f) {
     const struct sl_call *call = &f->call;
     const struct sl_flow_policy *policy = &f->flow->settings.policy;
+    if (is_inner_listing(f))
+        return !call->cache.no_store;
     if (!is_repeatable(call->operation) || !call->has_meaning || call->cache.no_store)
         return false;
     enum sl_cache_when when = f->client->cache;
@@ -145,9 +158,9 @@ static bool is_fresh(const struct sl_flight *f, const struct sl_kept *kept) {
     return f->call.cache.max_age < 0 || age <= f->call.cache.max_age * 1000;
 }
 
-struct sl_flight *sl_sharing_find(struct sl_exchange *x, struct sl_kept **kept, bool *refused) {
-    struct sl_flight *f = x->flight, *other = NULL;
-    struct sl_flow *flow = x->flow;
+struct sl_flight *sl_sharing_find(struct sl_flight *f, struct sl_kept **kept, bool *refused) {
+    struct sl_flight *other = NULL;
+    struct sl_flow *flow = f->flow;
     *kept = NULL;
     if (f->call.rejoin_key.len > 0) {
         make_rejoin_digest(f);
@@ -223,9 +236,10 @@ void sl_sharing_grown(struct sl_flight *f) {
 
 void sl_sharing_keep(struct sl_flight *f) {
     struct sl_flow *flow = f->flow;
-    if (!f->cacheable || f->head.status != 200 || !f->follow.storable)
+    if (!f->cacheable || f->head.status != 200 || !(f->follow.storable || is_inner_listing(f)))
         return;
     uint64_t wall = (uint64_t)flow->loop->wall_ms;
+    uint64_t ttl = is_inner_listing(f) ? LISTING_TTL_MS : flow->settings.cache_ttl_ms;
     struct sl_kept_meta meta = {.tenant = f->client->tenant,
                                 .model = f->call.model,
                                 .operation = f->call.operation,
@@ -233,7 +247,7 @@ void sl_sharing_keep(struct sl_flight *f) {
                                 .usage = f->follow.usage,
                                 .cost = sl_flow_cost(flow, f->call.model, &f->follow.usage),
                                 .stored_at = wall,
-                                .expires_at = wall + flow->settings.cache_ttl_ms,
+                                .expires_at = wall + ttl,
                                 .pace = f->pace,
                                 .pace_count = f->pace_count};
     memcpy(meta.digest, f->same.digest, sizeof(meta.digest));

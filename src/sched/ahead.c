@@ -1,9 +1,10 @@
 /*
  * How long until it would be a call's turn. Two readers, who want different errors:
  *
- * A refusal must be certain, so it takes the least that can be ahead: what the tenant itself has
- * waiting; of each other tenant of the class, on average, no more than that, since turns are
- * alternate; of better classes, their share meanwhile; nothing that comes later.
+ * A refusal must be certain, so it takes the least that can be ahead. For a tenant with nothing
+ * waiting that is who stands in the present turn, one request each. For others it is what the
+ * tenant itself has waiting, and of each other tenant of the class on average as much. Of better
+ * classes, it is their share meanwhile. Nothing counts that comes later.
  *
  * Advice to come back takes all that waits in this class and better ones.
  *
@@ -27,15 +28,19 @@ struct sl_ahead sl_line_ahead(const struct sl_line *line, enum sl_class priority
     return ahead;
 }
 
+static struct sl_ahead least_in_class(const struct sl_order *order, uint64_t tenant) {
+    const struct sl_share *share = order->waiting ? sl_share_find(order, tenant) : NULL;
+    if (!share || !share->waiting)
+        return order->present_ahead;
+    return (struct sl_ahead){
+        .requests = sl_min(order->waiting, times(share->waiting, order->busy)),
+        .tokens = sl_min(order->tokens, times(share->tokens, order->busy)),
+    };
+}
+
 struct sl_ahead sl_line_least_ahead(const struct sl_line *line, const struct sl_demand *demand) {
     const struct sl_order *own = &line->orders[demand->priority];
-    const struct sl_share *share = own->waiting ? sl_share_find(own, demand->tenant) : NULL;
-    if (!share)
-        return (struct sl_ahead){0};
-    const struct sl_ahead same = {
-        .requests = sl_min(own->waiting, times(share->waiting, own->busy)),
-        .tokens = sl_min(own->tokens, times(share->tokens, own->busy)),
-    };
+    const struct sl_ahead same = least_in_class(own, demand->tenant);
     struct sl_ahead ahead = same;
     for (int i = 0; i < (int)demand->priority; i++) {
         const struct sl_order *better = &line->orders[i];

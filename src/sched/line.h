@@ -55,10 +55,6 @@ void sl_line_move_present(struct sl_line *line);
 /* Forgets the line's claimant, if it has one; those who waited for it are woken. */
 void sl_line_unclaim(struct sl_line *line);
 
-/* What is to start before. */
-struct sl_ahead {
-    uint64_t requests, tokens;
-};
 /* All that waits in this class and better ones. */
 struct sl_ahead sl_line_ahead(const struct sl_line *line, enum sl_class priority);
 /* The least that must start before another one of this tenant does. */

@@ -7,6 +7,8 @@
 #include "sched/number.h"
 #include "sluice/base/mem.h"
 
+#define MOVES_PER_STEP 8
+
 /* 16 : 4 : 1 while all want. */
 static const uint32_t class_charge[SL_CLASS_COUNT] = {1, 4, 16};
 
@@ -26,11 +28,16 @@ void sl_order_init(struct sl_order *order, struct sl_shares *shares, struct sl_l
     *order = (struct sl_order){.shares = shares, .line = line, .charge = class_charge[priority]};
     sl_heap_init(&order->turns);
     sl_heap_init(&order->sizes);
+    sl_list_init(&order->present);
     sl_list_init(&order->idle);
 }
 
 static struct sl_share *of_turn(struct sl_heap_node *node) {
     return SL_CONTAINER(node, struct sl_share, turn);
+}
+
+static struct sl_share *of_present(struct sl_list *link) {
+    return SL_CONTAINER(link, struct sl_share, present);
 }
 
 static struct sl_share *of_size(struct sl_heap_node *node) {
@@ -127,6 +134,7 @@ static struct sl_share *make(struct sl_order *order, uint64_t tenant, uint64_t h
     share->order = order;
     share->tenant_id = tenant;
     sl_list_init(&share->tickets);
+    sl_list_init(&share->present);
     sl_list_init(&share->parked);
     sl_list_init(&share->idle);
     sl_heap_node_init(&share->turn);
@@ -179,17 +187,51 @@ static void fetch_ahead(const struct sl_ticket *head) {
     __builtin_prefetch(&head->reservation, 1);
 }
 
+static void leave_present(struct sl_share *share) {
+    if (!sl_list_linked(&share->present))
+        return;
+    sl_list_remove(&share->present);
+    share->order->present_ahead.requests--;
+    share->order->present_ahead.tokens -= share->present_tokens;
+}
+
+/* At the end; but in front what got its turn back. */
+static void join_present(struct sl_share *share, const struct sl_ticket *head) {
+    struct sl_order *order = share->order;
+    if (share->round < order->low)
+        sl_list_push_front(&order->present, &share->present);
+    else
+        sl_list_push_back(&order->present, &share->present);
+    share->present_tokens = head->demand.tokens;
+    order->present_ahead.requests++;
+    order->present_ahead.tokens += share->present_tokens;
+}
+
+/* Its place among the turns, of the present or later ones; without a head it has none. */
+static void take_turn(struct sl_share *share, const struct sl_ticket *head) {
+    struct sl_order *order = share->order;
+    bool present = head && share->round <= order->low;
+    bool stays = present && sl_list_linked(&share->present) &&
+                 share->present_tokens == head->demand.tokens && share->round == order->low;
+    set_key(&order->turns, &share->turn, head && !present ? share->round : SL_NEVER);
+    if (stays)
+        return;
+    leave_present(share);
+    if (present)
+        join_present(share, head);
+}
+
 /* After any change of its head, its round or its parking. A head smaller than what its line found
  * not to fit wakes the line. */
 static void refresh(struct sl_share *share) {
     struct sl_order *order = share->order;
-    bool was = share->turn.key != SL_NEVER;
+    bool was = share->size.key != SL_NEVER;
     bool is = share->waiting && !sl_list_linked(&share->parked);
-    set_key(&order->turns, &share->turn, is ? share->round : SL_NEVER);
     const struct sl_ticket *head = is ? sl_share_head(share) : NULL;
     uint64_t size = head ? head->demand.tokens : SL_NEVER;
     if (head)
         fetch_ahead(head);
+    take_turn(share, head);
     set_key(&order->sizes, &share->size, size);
     if (is && !was && !order->eligible)
         sl_line_enter(order->line, order);
@@ -213,12 +255,20 @@ static void count(struct sl_share *share, const struct sl_ticket *ticket, int by
 
 /* The present is the lowest round of those that may be served; of what is large and blocked, too:
  * who overtakes it does not move the present. With nothing waiting, all that was owed is forgiven.
- */
+ * Those whose round has come join it, a few at a time, since all can have the same. */
 static void move_present(struct sl_order *order) {
+    const struct sl_heap_node *node = sl_heap_min(&order->turns);
     if (!order->waiting)
         order->low = order->high;
-    else if (order->eligible)
-        order->low = sl_max(order->low, sl_heap_min(&order->turns)->key);
+    else if (sl_list_empty(&order->present) && node && node->key != SL_NEVER)
+        order->low = sl_max(order->low, node->key);
+    for (int i = 0; i < MOVES_PER_STEP; i++) {
+        struct sl_heap_node *next = sl_heap_min(&order->turns);
+        if (!next || next->key > order->low)
+            return;
+        struct sl_share *share = of_turn(next);
+        take_turn(share, sl_share_head(share));
+    }
 }
 
 static void enter_present(struct sl_share *share) {
@@ -320,10 +370,10 @@ bool sl_share_allows(struct sl_share *share, const struct sl_ticket *ticket, uin
     return false;
 }
 
-static struct sl_ticket *first(struct sl_order *order, struct sl_heap *heap,
-                               struct sl_share *(*share_of)(struct sl_heap_node *), uint64_t now) {
+struct sl_ticket *sl_order_next(struct sl_order *order, uint64_t now) {
     while (order->eligible) {
-        struct sl_share *share = share_of(sl_heap_min(heap));
+        move_present(order);
+        struct sl_share *share = of_present(order->present.next);
         struct sl_ticket *ticket = sl_share_head(share);
         __builtin_prefetch(ticket->due.link.next, 1);
         __builtin_prefetch(ticket->due.link.prev, 1);
@@ -333,20 +383,19 @@ static struct sl_ticket *first(struct sl_order *order, struct sl_heap *heap,
     return NULL;
 }
 
-struct sl_ticket *sl_order_next(struct sl_order *order, uint64_t now) {
-    return first(order, &order->turns, of_turn, now);
-}
-
 struct sl_ticket *sl_order_smallest(struct sl_order *order, uint64_t now) {
-    return first(order, &order->sizes, of_size, now);
+    while (order->eligible) {
+        struct sl_share *share = of_size(sl_heap_min(&order->sizes));
+        struct sl_ticket *ticket = sl_share_head(share);
+        if (sl_share_allows(share, ticket, now))
+            return ticket;
+    }
+    return NULL;
 }
 
 /* The heap's smallest come from its top down: behind each taken stand only its two children. */
-size_t sl_order_near(const struct sl_order *order, struct sl_share **near, size_t max) {
-    const struct sl_heap *turns = &order->turns;
-    size_t edge[SL_NEAR_MAX + 1], width = turns->count ? 1 : 0, count = 0;
-    assert(max <= SL_NEAR_MAX);
-    edge[0] = 0;
+static size_t near_turns(const struct sl_heap *turns, struct sl_share **near, size_t max) {
+    size_t edge[SL_NEAR_MAX + 1] = {0}, width = turns->count ? 1 : 0, count = 0;
     while (width && count < max) {
         size_t first = 0;
         for (size_t i = 1; i < width; i++)
@@ -361,6 +410,15 @@ size_t sl_order_near(const struct sl_order *order, struct sl_share **near, size_
             edge[width++] = child;
     }
     return count;
+}
+
+size_t sl_order_near(struct sl_order *order, struct sl_share **near, size_t max) {
+    size_t count = 0;
+    assert(max <= SL_NEAR_MAX);
+    for (struct sl_list *at = order->present.next; at != &order->present && count < max;
+         at = at->next)
+        near[count++] = of_present(at);
+    return count + near_turns(&order->turns, near + count, max - count);
 }
 
 struct sl_share *sl_share_unpark(struct sl_tenant *tenant) {

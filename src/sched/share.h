@@ -6,11 +6,12 @@
  * by more than one request, whatever the sizes; a larger quantum would save a heap's log n and cost
  * that.
  *
- *   rounds:  low ──────────── share b ── share a ──────── high
- *            the present      next       after it         the latest anyone has reached
+ *   present: ▷ share a ▷ share b ▷ …     round = low: next, in order of arrival
+ *   turns:   share c (low + 300), share d (low + 2000), …    a heap; the lowest become present
  *
- * A share that comes back starts in the present: idleness earns nothing. A share that emptied is
- * kept until the present has passed its round: leaving and coming back earns nothing either.
+ * A share that comes back joins the end of the present: idleness earns nothing. A share that
+ * emptied is kept until the present has come to its round: leaving and coming back earns nothing
+ * either.
  *
  * A share whose tenant has used up its own limits is parked: in no order, until the tenant wakes.
  */
@@ -23,6 +24,11 @@
 #define SL_IDLE_SHARES_MAX 65536
 #define SL_NEAR_MAX        16
 
+/* What is to start before. */
+struct sl_ahead {
+    uint64_t requests, tokens;
+};
+
 /* All of a queue's shares, by order and tenant. */
 struct sl_shares {
     struct sl_table table;
@@ -34,9 +40,11 @@ struct sl_shares {
 struct sl_order {
     struct sl_shares *shares;
     struct sl_line *line;
-    struct sl_heap turns, sizes; /* of all its shares: by round, by the head's tokens */
+    struct sl_list present;      /* shares of the lowest round */
+    struct sl_heap turns, sizes; /* all shares: by round unless present, by the head's tokens */
     struct sl_list idle;         /* shares with nothing waiting nor running */
-    uint64_t low, high;
+    uint64_t low, high;          /* the present round, and the latest that anyone has reached */
+    struct sl_ahead present_ahead;
     uint32_t eligible; /* shares with something waiting, not parked */
     uint32_t busy;     /* shares with something waiting */
     uint32_t waiting;
@@ -51,8 +59,9 @@ struct sl_share {
     uint64_t tenant_id;
     struct sl_tenant *tenant; /* pinned while tickets wait or run; NULL without own limits */
     struct sl_list tickets;
-    struct sl_heap_node turn, size; /* always in the heaps; SL_NEVER while not eligible */
-    struct sl_list parked, idle;
+    struct sl_heap_node turn, size; /* always in the heaps; SL_NEVER while not in that order */
+    struct sl_list present, parked, idle;
+    uint64_t present_tokens; /* counted in its order's present_ahead */
     uint64_t round;
     uint64_t tokens;
     uint32_t waiting, running;
@@ -91,7 +100,7 @@ void sl_share_return(struct sl_share *share, struct sl_ticket *ticket,
 struct sl_ticket *sl_order_next(struct sl_order *order, uint64_t now);
 struct sl_ticket *sl_order_smallest(struct sl_order *order, uint64_t now);
 /* Up to `max` of them in order of their turns; how many. O(max²), whatever the number. */
-size_t sl_order_near(const struct sl_order *order, struct sl_share **near, size_t max);
+size_t sl_order_near(struct sl_order *order, struct sl_share **near, size_t max);
 /* Whether the ticket's tenant may start it; else its share is parked. */
 bool sl_share_allows(struct sl_share *share, const struct sl_ticket *ticket, uint64_t now);
 /* Puts back in order one share that is parked for this tenant; NULL when none is. */

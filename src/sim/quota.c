@@ -109,9 +109,10 @@ void sl_sim_quotas_free(struct sl_sim_quotas *quotas) {
 void sl_sim_quotas_reset(struct sl_sim_quotas *quotas) {
     const struct sl_sim_settings *s = quotas->settings;
     bool fixed = s->window == SL_SIM_WINDOW_FIXED;
+    uint64_t window = s->window_ms ? s->window_ms * SL_NS_PER_MS : MINUTE;
     for (size_t i = 0; i < account_count(); i++) {
-        sl_sim_meter_init(&quotas->accounts[i].requests, s->rpm, MINUTE, fixed);
-        sl_sim_meter_init(&quotas->accounts[i].tokens, s->tpm, MINUTE, fixed);
+        sl_sim_meter_init(&quotas->accounts[i].requests, s->rpm, window, fixed);
+        sl_sim_meter_init(&quotas->accounts[i].tokens, s->tpm, window, fixed);
         sl_sim_meter_init(&quotas->accounts[i].day, s->tpd, DAY, true);
     }
 }

@@ -21,12 +21,22 @@ def runtime(simulated: Sluice):
     return simulated.boto()
 
 
-def with_header(client, name: str, value: str):
-    """Adds a header to each request of this client, as any hook of a program may."""
-    client.meta.events.register(
-        "before-sign.*.*", lambda request, **_: request.headers.add_header(name, value)
-    )
+def with_headers(client, **headers: str):
+    """Adds headers to each request of this client, as any hook of a program may."""
+
+    def add(request, **_) -> None:
+        for name, value in headers.items():
+            request.headers.add_header(name.replace("_", "-"), value)
+
+    client.meta.events.register("before-sign.*.*", add)
     return client
+
+
+def faulty(sluice: Sluice, fault: str, **headers: str):
+    """A client whose calls fail at the simulator; answers kept of other tests do not hide that."""
+    return with_headers(
+        sluice.boto(), x_simulator_fault=fault, cache_control="no-store", **headers
+    )
 
 
 def invoke(runtime, model: str, body: dict) -> dict:
@@ -117,7 +127,8 @@ def test_model_ids(runtime, model: str) -> None:
 # --- streams
 
 
-def test_invoke_stream_llama(runtime) -> None:
+def test_invoke_stream_llama(simulated: Sluice) -> None:
+    runtime = with_headers(simulated.boto(), cache_control="no-store")  # in the model's own pieces
     answer = runtime.invoke_model_with_response_stream(
         modelId=LLAMA, body=json.dumps(samples.LLAMA_BODY)
     )
@@ -297,13 +308,16 @@ def test_api_key(
 # --- what goes wrong, as boto3 tells it
 
 
-def test_throttle(simulated: Sluice) -> None:
-    runtime = with_header(simulated.boto(), "x-simulator-fault", "throttle")
+def test_throttle(gateway: Callable[..., Sluice]) -> None:
+    """Throttles are waited for, but not beyond the client's deadline; then it is told why."""
+    runtime = faulty(gateway(simulator=True), "throttle", x_sluice_timeout="1")
     with pytest.raises(runtime.exceptions.ThrottlingException) as caught:
         runtime.converse(modelId=LLAMA, messages=MESSAGES)
     error = caught.value.response
-    assert error["Error"]["Message"] == "Too many requests, please wait before trying again."
+    assert error["Error"]["Message"].startswith("requests: ")
     assert error["ResponseMetadata"]["HTTPStatusCode"] == 429
+    headers = error["ResponseMetadata"]["HTTPHeaders"]
+    assert int(headers["retry-after"]) >= 1 and int(headers["x-amz-retry-after"]) > 0
 
 
 def test_validation_error(runtime) -> None:
@@ -327,7 +341,7 @@ def test_on_demand_message_keeps_its_apostrophe(runtime) -> None:
 
 
 def test_exception_midway(simulated: Sluice) -> None:
-    runtime = with_header(simulated.boto(), "x-simulator-fault", "exception-midway")
+    runtime = faulty(simulated, "exception-midway")
     stream = runtime.converse_stream(modelId=LLAMA, messages=MESSAGES)["stream"]
     seen = []
     with pytest.raises(EventStreamError, match="modelStreamErrorException"):
@@ -336,7 +350,7 @@ def test_exception_midway(simulated: Sluice) -> None:
 
 
 def test_exception_midway_invoke(simulated: Sluice) -> None:
-    runtime = with_header(simulated.boto(), "x-simulator-fault", "exception-midway")
+    runtime = faulty(simulated, "exception-midway")
     answer = runtime.invoke_model_with_response_stream(
         modelId=LLAMA, body=json.dumps(samples.LLAMA_BODY)
     )

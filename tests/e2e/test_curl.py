@@ -16,6 +16,8 @@ from certificate import make_certificate
 from gateway import CLIENT_KEY, CLIENT_SECRET, PATIENCE, REGION, Sluice
 from samples import CLAUDE, LLAMA, MESSAGES, TOOL
 
+# What was answered before is not what these calls are about.
+FRESH = ("-H", "Cache-Control: no-store")
 VERSIONS = {"http1.1": ["--http1.1"], "http2": ["--http2-prior-knowledge"]}
 
 
@@ -55,9 +57,11 @@ Curl = Callable[..., Got]
 
 @pytest.fixture(params=VERSIONS)
 def curl(request: pytest.FixtureRequest, simulated: Sluice, tmp_path: Path) -> Curl:
-    """curl(path, body, *options): a POST of that JSON, signed by curl itself."""
+    """curl(path, body, *options): a POST of that JSON, signed by curl itself. at: another gateway."""
 
-    def call(path: str, body: dict | bytes | None = None, *options: str) -> Got:
+    def call(
+        path: str, body: dict | bytes | None = None, *options: str, at: Sluice = simulated
+    ) -> Got:
         sent, head, answer = tmp_path / "sent", tmp_path / "head", tmp_path / "answer"
         argv = ["curl", "-sS", *VERSIONS[request.param], "-D", str(head), "-o", str(answer)]
         argv += ["--aws-sigv4", f"aws:amz:{REGION}:bedrock"]
@@ -66,7 +70,7 @@ def curl(request: pytest.FixtureRequest, simulated: Sluice, tmp_path: Path) -> C
             sent.write_bytes(body if isinstance(body, bytes) else json.dumps(body).encode())
             argv += ["-H", "Content-Type: application/json", "--data-binary", f"@{sent}"]
         done = subprocess.run(
-            [*argv, simulated.url + path], capture_output=True, text=True, timeout=PATIENCE
+            [*argv, at.url + path], capture_output=True, text=True, timeout=PATIENCE
         )
         assert done.returncode == 0, done.stderr
         last = head.read_bytes().strip().split(b"\r\n\r\n")[-1]  # behind a 100 Continue
@@ -148,13 +152,18 @@ def test_lists(curl: Curl) -> None:
     assert curl("/inference-profiles?maxResults=5").json()["inferenceProfileSummaries"]
 
 
-def test_throttle(curl: Curl) -> None:
-    body, fault = {"messages": MESSAGES}, "x-simulator-fault: throttle"
-    got = curl(f"/model/{LLAMA}/converse", body, "-H", fault)
+@pytest.mark.parametrize("fault", ["throttle", "throttle-first-frame"])
+def test_throttle(curl: Curl, gateway: Callable[..., Sluice], fault: str) -> None:
+    """Waited for, in the head or behind a 200, until the client's deadline."""
+    headers = ("-H", f"x-simulator-fault: {fault}", "-H", "x-sluice-timeout: 1")
+    sluice = gateway(simulator=True)
+    got = curl(f"/model/{LLAMA}/converse-stream", {"messages": MESSAGES}, *headers, at=sluice)
     assert got.status == 429
     kind = got.get("x-amzn-errortype")
     assert kind == "ThrottlingException:http://internal.amazon.com/coral/com.amazon.bedrock/"
-    assert got.json() == {"message": "Too many requests, please wait before trying again."}
+    assert got.json()["message"].startswith("requests: ")
+    assert int(got.get("retry-after")) >= 1 and int(got.get("x-amz-retry-after")) > 0
+    assert sluice.metrics()["sluice_throttles_total"] >= 1
 
 
 def test_validation_error(curl: Curl) -> None:
@@ -165,17 +174,10 @@ def test_validation_error(curl: Curl) -> None:
 
 def test_exception_midway(curl: Curl) -> None:
     body, fault = {"messages": MESSAGES}, "x-simulator-fault: exception-midway"
-    got = curl(f"/model/{LLAMA}/converse-stream", body, "-H", fault)
+    got = curl(f"/model/{LLAMA}/converse-stream", body, *FRESH, "-H", fault)
     events = got.events()
     assert got.status == 200 and events[0][0] == "messageStart"
     assert events[-1][0] == "modelStreamErrorException" and events[-1][1]["message"]
-
-
-def test_throttle_in_the_first_frame(curl: Curl) -> None:
-    body, fault = {"messages": MESSAGES}, "x-simulator-fault: throttle-first-frame"
-    got = curl(f"/model/{LLAMA}/converse-stream", body, "-H", fault)
-    assert got.status == 429
-    assert got.get("x-amzn-errortype").startswith("ThrottlingException:")
 
 
 def test_prompt_of_200_kb(curl: Curl) -> None:

@@ -15,6 +15,7 @@ struct sl_sim_settings {
     uint64_t rpm, tpm, tpd; /* per model id; 0: unlimited */
     uint32_t max_in_flight; /* per process; 0: unlimited. Beyond: 503 "Too many connections, …" */
     enum sl_sim_window window;
+    uint32_t window_ms;         /* how long a minute is; 0: a minute */
     uint32_t latency_ms;        /* before the response head */
     uint32_t first_token_ms;    /* head → first content frame of a stream */
     uint32_t tokens_per_second; /* pace of a stream; 0: as fast as it is read */

@@ -102,7 +102,8 @@ static const struct frame frames[] = {
     "\"text\"}},\"tool_choice\":\"auto\",\"tools\":[],\"top_p\":1.0,\"metadata\":{},"              \
     "\"truncation\":\"disabled\",\"output\":" output ",\"usage\":" usage "}"
 #define USAGE                                                                                      \
-    "{\"input_tokens\":3,\"input_tokens_details\":{\"cached_tokens\":0},\"output_tokens\":5,"      \
+    "{\"input_tokens\":3,\"input_tokens_details\":{\"cached_tokens\":0,\"cache_write_tokens\":0}," \
+    "\"output_tokens\":5,"                                                                         \
     "\"output_tokens_details\":{\"reasoning_tokens\":0},\"total_tokens\":8}"
 
 static void ask_for(struct rig *r, const char *body) {

@@ -138,6 +138,23 @@ static void leaving_and_coming_back_earns_nothing(void **state) {
     teardown(&rig, pool, line);
 }
 
+/* Hundreds of tenants with one request each, and new ones all the time: first come, first served.
+ */
+static void among_equals_the_first_come_is_served_first(void **state) {
+    (void)state;
+    struct rig rig;
+    struct sl_pool *pool;
+    struct sl_line *line;
+    setup(&rig, &pool, &line, (struct sl_limits){0}, SL_WINDOW_FIXED);
+    for (int i = 0; i < 100; i++)
+        rig_submit(&rig, line, &tickets[0][i], (uint64_t)i, SL_CLASS_NORMAL, 10 + 7 * (uint64_t)i);
+    for (int i = 0; i < 300; i++) {
+        rig_submit(&rig, line, &tickets[0][100 + i], (uint64_t)(100 + i), SL_CLASS_NORMAL, 5);
+        assert_ptr_equal(serve(&rig), &tickets[0][i]);
+    }
+    teardown(&rig, pool, line);
+}
+
 static void a_large_head_is_overtaken_by_its_own_size(void **state) {
     (void)state;
     struct rig rig;
@@ -358,6 +375,7 @@ int main(void) {
         cmocka_unit_test(tenants_differ_by_one_request_at_most),
         cmocka_unit_test(a_tenant_that_was_idle_has_saved_nothing),
         cmocka_unit_test(leaving_and_coming_back_earns_nothing),
+        cmocka_unit_test(among_equals_the_first_come_is_served_first),
         cmocka_unit_test(a_large_head_is_overtaken_by_its_own_size),
         cmocka_unit_test(what_exceeds_the_limit_goes_alone),
         cmocka_unit_test(a_pool_is_held_against_other_lines_too),

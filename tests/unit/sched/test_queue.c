@@ -213,8 +213,8 @@ static void refuses_what_cannot_make_its_deadline(void **state) {
     demand.deadline = rig.now + 200 * SECOND;
     assert_int_equal(rig_ask(&rig, line, &hurried, &demand, &why), SL_OK);
     sl_queue_cancel(rig.queue, &hurried);
-    /* A better class does not wait for this, and another tenant shares the class. */
-    demand.deadline = rig.now + 10 * SECOND;
+    /* A better class does not wait for this, another tenant of the class only for one. */
+    demand.deadline = rig.now + 13 * SECOND;
     demand.priority = SL_CLASS_INTERACTIVE;
     assert_int_equal(rig_ask(&rig, line, &hurried, &demand, &why), SL_OK);
     sl_queue_cancel(rig.queue, &hurried);
@@ -222,6 +222,8 @@ static void refuses_what_cannot_make_its_deadline(void **state) {
     demand.tenant = 2;
     assert_int_equal(rig_ask(&rig, line, &hurried, &demand, &why), SL_OK);
     sl_queue_cancel(rig.queue, &hurried);
+    demand.deadline = rig.now + 10 * SECOND;
+    assert_int_equal(rig_ask(&rig, line, &hurried, &demand, &why), SL_E_LIMIT);
     for (int i = 10; i < 40; i++)
         sl_queue_cancel(rig.queue, &tickets[i]);
     for (int i = 0; i < 10; i++)

@@ -409,6 +409,8 @@ static void known_pairs(void **state) {
         {"[12]", "[1,2]"},
         {"\"\"", "\" \""},
         {"\"\\u00e9\"", "\"e\\u0301\""}, /* no normalisation */
+        {"[{\"\":\"\"}]",
+         "[\"\\u0003\\u0000\\u0001\"]"}, /* what stands for the object, as a text */
     };
     (void)state;
     for (size_t i = 0; i < sizeof(equal) / sizeof(equal[0]); i++)
