@@ -21,6 +21,11 @@ static struct sl_slice alias(void *ctx, struct sl_slice name) {
     return sl_config_alias(p->config, name);
 }
 
+static struct sl_slice alias_at(void *ctx, size_t i) {
+    const struct sl_string_map *map = &((const struct sl_policy *)ctx)->config->models.aliases;
+    return i < map->count ? sl_slice_str(map->items[i].name) : SL_EMPTY;
+}
+
 static struct sl_slice fallback(void *ctx, struct sl_slice model, size_t i) {
     const struct sl_policy *p = ctx;
     return sl_config_fallback(p->config, model, i);
@@ -126,6 +131,7 @@ static struct sl_dialect_settings dialect_settings(struct sl_policy *p) {
                                         .successor = successor,
                                         .successor_ctx = p,
                                         .alias = alias,
+                                        .alias_at = alias_at,
                                         .alias_ctx = p,
                                         .default_model = sl_slice_str(c->models.standard),
                                         .geo_prefix = c->models.profiles ? p->geography : SL_EMPTY,

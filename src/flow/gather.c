@@ -122,13 +122,24 @@ static bool is_ended(const struct sl_answer *answer) {
     return answer->state == SL_ANSWER_DONE || answer->state == SL_ANSWER_BROKEN;
 }
 
+static const struct sl_part *first_failed(const struct sl_part *parts, size_t count) {
+    for (size_t i = 0; i < count; i++)
+        if (parts[i].status != 200)
+            return &parts[i];
+    return NULL;
+}
+
 static void answer_all(struct sl_exchange *x, const struct sl_part *parts) {
     struct sl_response_head head = {.status = 200, .content_length = SL_LENGTH_UNKNOWN};
     struct sl_buf body;
     sl_buf_init(&body, SL_ENCODED_MAX);
     int err = x->dialect->join(&x->ask, &x->arena, parts, x->gather->count, &head, &body);
     head.content_length = (int64_t)body.len;
-    if (err)
+    const struct sl_part *failed =
+        err == SL_E_PROTOCOL ? first_failed(parts, x->gather->count) : NULL;
+    if (failed)
+        sl_respond_translated(x, failed->headers, failed->status, failed->body);
+    else if (err)
         sl_exchange_refuse(x, SL_FAILURE_UNAVAILABLE, 0, SL_OUT_OF_MEMORY, 1000);
     else
         sl_exchange_answer(x, &head, sl_buf_slice(&body));

@@ -331,6 +331,9 @@ size_t sl_respond_peek(void *x, struct sl_slice *out, size_t max, bool *end);
 void sl_respond_advance(void *x, size_t n);
 /* "hit", "join", "miss" or "bypass". */
 struct sl_slice sl_exchange_cache_word(const struct sl_exchange *x);
+/* An error of upstream's, in the words of the client's API. */
+void sl_respond_translated(struct sl_exchange *x, const struct sl_headers *headers, int status,
+                           struct sl_slice document);
 void sl_respond_done(struct sl_exchange *x); /* frees what it holds */
 
 /* gather.c */

@@ -251,23 +251,29 @@ static int make_encoder(struct sl_exchange *x) {
 
 /* ---- errors of upstream's, in another API's words ---- */
 
-static void translate_error(struct sl_exchange *x) {
-    struct sl_answer *answer = x->reader.answer;
+void sl_respond_translated(struct sl_exchange *x, const struct sl_headers *headers, int status,
+                           struct sl_slice document) {
     struct sl_json_fact fact = {.path = "message"};
     struct sl_json_facts reader;
-    struct sl_slice document, message = SL_EMPTY;
-    enum sl_failure kind =
-        sl_failure_named(sl_headers_get(&answer->head.headers, SL_LIT("x-amzn-errortype")));
-    if (sl_chain_flatten(&answer->body, SL_HOLD_MAX, &document) == SL_OK &&
-        sl_json_facts_init(&reader, &fact, 1, 8192) == SL_OK) {
+    struct sl_slice message = SL_EMPTY;
+    enum sl_failure kind = sl_failure_named(sl_headers_get(headers, SL_LIT("x-amzn-errortype")));
+    if (sl_json_facts_init(&reader, &fact, 1, 8192) == SL_OK) {
         if (sl_json_facts_feed(&reader, document) == SL_OK && fact.type == SL_FACT_STRING &&
             sl_arena_copy(&x->arena, sl_buf_slice(&fact.text), &message) != SL_OK)
             message = SL_OUT_OF_MEMORY;
         sl_json_facts_done(&reader);
     }
     if (!kind)
-        kind = answer->head.status >= 500 ? SL_FAILURE_INTERNAL : SL_FAILURE_VALIDATION;
+        kind = status >= 500 ? SL_FAILURE_INTERNAL : SL_FAILURE_VALIDATION;
     sl_exchange_refuse(x, kind, 0, message, 0);
+}
+
+static void translate_error(struct sl_exchange *x) {
+    struct sl_answer *answer = x->reader.answer;
+    struct sl_slice document;
+    if (sl_chain_flatten(&answer->body, SL_HOLD_MAX, &document) != SL_OK)
+        document = SL_EMPTY;
+    sl_respond_translated(x, &answer->head.headers, answer->head.status, document);
 }
 
 /* ---- steps ---- */

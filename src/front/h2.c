@@ -54,8 +54,7 @@ void h2_fail(struct h2 *h) {
     sl_front_conn_close(h->c, h->reason, true);
 }
 
-/* Ends the session in order: GOAWAY is written, then the connection closes. */
-static void terminate(struct h2 *h, uint32_t code, enum sl_close_reason reason) {
+void h2_terminate(struct h2 *h, uint32_t code, enum sl_close_reason reason) {
     h->reason = reason;
     if (nghttp2_session_terminate_session(h->session, code) != 0)
         h2_fail(h);
@@ -75,7 +74,7 @@ void h2_count_reset(struct h2 *h) {
         h->resets_until = now;
     h->resets_until += interval;
     if (h->resets_until - now > limits->resets_burst * interval)
-        terminate(h, NGHTTP2_ENHANCE_YOUR_CALM, SL_CLOSE_CLIENT);
+        h2_terminate(h, NGHTTP2_ENHANCE_YOUR_CALM, SL_CLOSE_CLIENT);
 }
 
 /* ---- opening ---- */
@@ -213,8 +212,12 @@ static void h2_on_read(struct sl_front_conn *c, struct sl_slice bytes) {
     end_over(h);
     if (c->state != SL_FRONT_OPEN)
         return;
+    if (n == NGHTTP2_ERR_BAD_CLIENT_MAGIC) {
+        sl_front_conn_finish(c); /* another protocol: nothing of ours would be understood */
+        return;
+    }
     if (n < 0) {
-        h2_fail(h); /* not HTTP/2, a flood, or out of memory: nghttp2 takes and gives no more */
+        h2_fail(h); /* a flood, or out of memory: nghttp2 takes and gives no more */
         return;
     }
     sl_front_conn_head(c, !h->greeted || h->head);
@@ -231,7 +234,7 @@ static void h2_on_eof(struct sl_front_conn *c) {
 }
 
 static void h2_on_head_timeout(struct sl_front_conn *c) {
-    terminate(c->proto, NGHTTP2_ENHANCE_YOUR_CALM, SL_CLOSE_TIMEOUT);
+    h2_terminate(c->proto, NGHTTP2_ENHANCE_YOUR_CALM, SL_CLOSE_TIMEOUT);
 }
 
 static void h2_resume(struct sl_front_conn *c) {

@@ -53,7 +53,10 @@ struct h2 {
     /* What the last peek gave, between nghttp2's two callbacks for one DATA frame. */
     struct sl_slice body[H2_SLICES];
     size_t body_count;
-    uint64_t resets_until;       /* rapid reset: see h2_count_reset */
+    uint64_t resets_until; /* rapid reset: see h2_count_reset */
+    /* The newest stream, the one opened before it, and the newest that was ended here and not by
+     * the client: see check_closed. */
+    int32_t opened, before, ended_here;
     enum sl_close_reason reason; /* for streams the session's end cuts off */
     enum h2_drain drain;
     bool greeted;      /* the preface and the first SETTINGS are in */
@@ -80,6 +83,8 @@ struct h2_stream {
 
 /* Memory is out, or nghttp2 is beyond use: the connection ends. */
 void h2_fail(struct h2 *h);
+/* Ends the session in order: GOAWAY with this code is written, then the connection closes. */
+void h2_terminate(struct h2 *h, uint32_t code, enum sl_close_reason reason);
 /* Counts a stream that the client's doing ended early; too many in too short a time end the
  * connection with ENHANCE_YOUR_CALM. */
 void h2_count_reset(struct h2 *h);

@@ -100,6 +100,44 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
     return 0;
 }
 
+static void note_ended_here(struct h2 *h, int32_t id) {
+    if (id > h->ended_here)
+        h->ended_here = id;
+}
+
+/*
+ * Frames for streams that are closed (RFC 9113 5.1, 5.1.1). nghttp2 forgets those at once, and
+ * would ignore all that comes for them. What crossed an RST_STREAM of ours is nobody's mistake, and
+ * is ignored for streams up to the newest that was reset here; those above it were ended by the
+ * client, which knows that. Ids it skipped stay unused; of those, the newest are known.
+ */
+static int check_closed(nghttp2_session *session, const nghttp2_frame_hd *hd, void *ctx) {
+    struct h2 *h = ctx;
+    int32_t id = hd->stream_id;
+    bool closed = id > h->ended_here && id <= h->opened &&
+                  nghttp2_session_get_stream_remote_close(session, id) < 0;
+    if (!closed || h->c->state != SL_FRONT_OPEN)
+        return 0;
+    if (hd->type == NGHTTP2_HEADERS) {
+        bool skipped = id > h->before && id < h->opened;
+        h2_terminate(h, skipped ? NGHTTP2_PROTOCOL_ERROR : NGHTTP2_STREAM_CLOSED, SL_CLOSE_CLIENT);
+    } else if (hd->type == NGHTTP2_DATA) {
+        if (nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, id, NGHTTP2_STREAM_CLOSED) != 0)
+            h2_fail(h);
+        else
+            h2_count_reset(h);
+    }
+    return 0;
+}
+
+/* nghttp2 resets such a stream, or ends the session; of refused ones nothing else is heard. */
+static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int error,
+                            void *ctx) {
+    (void)session, (void)error;
+    note_ended_here(ctx, frame->hd.stream_id);
+    return 0;
+}
+
 /* ---- request heads ---- */
 
 static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame, void *ctx) {
@@ -118,6 +156,8 @@ static int on_begin_headers(nghttp2_session *session, const nghttp2_frame *frame
     s->base.head.content_length = SL_LENGTH_UNKNOWN;
     s->base.head.version = 20;
     h->head = s;
+    h->before = h->opened;
+    h->opened = s->id;
     int rc = nghttp2_session_set_stream_user_data(session, s->id, s);
     assert(rc == 0); /* nghttp2 has just made it */
     (void)rc;
@@ -440,6 +480,8 @@ static int send_body(nghttp2_session *session, nghttp2_frame *frame, const uint8
 /* A response may end before its request has: then the client need not go on (RFC 9113 8.1). */
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *ctx) {
     struct h2 *h = ctx;
+    if (frame->hd.type == NGHTTP2_RST_STREAM)
+        note_ended_here(h, frame->hd.stream_id);
     bool carries_end = frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS;
     if (!carries_end || !(frame->hd.flags & NGHTTP2_FLAG_END_STREAM))
         return 0;
@@ -532,6 +574,8 @@ void h2_stream_pause(struct sl_stream *base, bool on) {
 }
 
 void h2_stream_callbacks(nghttp2_session_callbacks *callbacks) {
+    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, check_closed);
+    nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
     nghttp2_session_callbacks_set_on_invalid_header_callback(callbacks, on_invalid_header);

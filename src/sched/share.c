@@ -187,38 +187,26 @@ static void fetch_ahead(const struct sl_ticket *head) {
     __builtin_prefetch(&head->reservation, 1);
 }
 
-static void leave_present(struct sl_share *share) {
-    if (!sl_list_linked(&share->present))
-        return;
-    sl_list_remove(&share->present);
-    share->order->present_ahead.requests--;
-    share->order->present_ahead.tokens -= share->present_tokens;
-}
-
-/* At the end; but in front what got its turn back. */
-static void join_present(struct sl_share *share, const struct sl_ticket *head) {
+/* Its place in the present, or none without a head. */
+static void set_present(struct sl_share *share, const struct sl_ticket *head) {
     struct sl_order *order = share->order;
-    if (share->round < order->low)
-        sl_list_push_front(&order->present, &share->present);
-    else
+    bool was = sl_list_linked(&share->present);
+    uint64_t tokens = head ? head->demand.tokens : 0;
+    if (head && !was)
         sl_list_push_back(&order->present, &share->present);
-    share->present_tokens = head->demand.tokens;
-    order->present_ahead.requests++;
-    order->present_ahead.tokens += share->present_tokens;
+    if (!head && was)
+        sl_list_remove(&share->present);
+    order->present_ahead.requests += (uint64_t)(head != NULL) - was;
+    order->present_ahead.tokens += tokens - share->present_tokens;
+    share->present_tokens = tokens;
 }
 
 /* Its place among the turns, of the present or later ones; without a head it has none. */
 static void take_turn(struct sl_share *share, const struct sl_ticket *head) {
     struct sl_order *order = share->order;
     bool present = head && share->round <= order->low;
-    bool stays = present && sl_list_linked(&share->present) &&
-                 share->present_tokens == head->demand.tokens && share->round == order->low;
     set_key(&order->turns, &share->turn, head && !present ? share->round : SL_NEVER);
-    if (stays)
-        return;
-    leave_present(share);
-    if (present)
-        join_present(share, head);
+    set_present(share, present ? head : NULL);
 }
 
 /* After any change of its head, its round or its parking. A head smaller than what its line found
@@ -353,6 +341,11 @@ void sl_share_return(struct sl_share *share, struct sl_ticket *ticket,
     share->round = sl_sub_sat(share->round, sl_ticket_cost(ticket));
     order->round = sl_sub_sat(order->round, sl_ticket_cost(ticket) * order->charge);
     sl_share_add(share, ticket, SL_END_FRONT);
+    if (!sl_list_linked(&share->present))
+        return;
+    /* It stood before those who are there now. */
+    sl_list_remove(&share->present);
+    sl_list_push_front(&order->present, &share->present);
 }
 
 static void park(struct sl_share *share, uint64_t at) {

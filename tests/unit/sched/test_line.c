@@ -190,6 +190,51 @@ static void a_large_head_is_overtaken_by_its_own_size(void **state) {
     teardown(&rig, pool, line);
 }
 
+/* Behind more large ones than are looked at one by one, the smallest is still found. */
+static void the_smallest_is_found_among_many(void **state) {
+    (void)state;
+    struct rig rig;
+    struct sl_pool *pool;
+    struct sl_line *line;
+    setup(&rig, &pool, &line, (struct sl_limits){.tpm = 10000}, SL_WINDOW_BUCKET);
+    rig_submit(&rig, line, &tickets[0][0], 1, SL_CLASS_NORMAL, 9000);
+    assert_ptr_equal(serve(&rig), &tickets[0][0]);
+    for (int i = 0; i < 17; i++)
+        rig_submit(&rig, line, &tickets[1][i], (uint64_t)(100 + i), SL_CLASS_NORMAL,
+                   5000 - 10 * (uint64_t)i);
+    rig_submit(&rig, line, &tickets[2][0], 300, SL_CLASS_NORMAL, 900);
+    assert_ptr_equal(serve(&rig), &tickets[2][0]);
+    assert_null(rig_next(&rig));
+    teardown(&rig, pool, line);
+}
+
+static void a_requeue_gives_the_turn_back(void **state) {
+    (void)state;
+    struct rig rig;
+    struct sl_pool *pool;
+    struct sl_line *line;
+    setup(&rig, &pool, &line, (struct sl_limits){0}, SL_WINDOW_FIXED);
+    for (int i = 0; i < 10; i++)
+        for (uint64_t tenant = 0; tenant < 2; tenant++)
+            rig_submit(&rig, line, &tickets[tenant][i], tenant, SL_CLASS_NORMAL, 1000);
+    const struct sl_outcome unreached = {.ending = SL_ENDING_UNREACHED};
+    struct sl_refusal why;
+    struct sl_ticket *first = rig_next(&rig);
+    for (int i = 0; i < 5; i++) {
+        assert_ptr_equal(first, &tickets[0][0]);
+        assert_int_equal(sl_queue_requeue(rig.queue, first, &unreached, rig.now, rig.wall, &why),
+                         SL_OK);
+        first = rig_next(&rig);
+    }
+    rig_settle(&rig, first);
+    int balance = 1;
+    for (int i = 1; i < 19; i++) {
+        balance += serve(&rig)->demand.tenant == 0 ? 1 : -1;
+        assert_in_range(balance + 1, 0, 2);
+    }
+    teardown(&rig, pool, line);
+}
+
 static void what_exceeds_the_limit_goes_alone(void **state) {
     (void)state;
     const enum sl_window windows[] = {SL_WINDOW_BUCKET, SL_WINDOW_FIXED};
@@ -377,6 +422,8 @@ int main(void) {
         cmocka_unit_test(leaving_and_coming_back_earns_nothing),
         cmocka_unit_test(among_equals_the_first_come_is_served_first),
         cmocka_unit_test(a_large_head_is_overtaken_by_its_own_size),
+        cmocka_unit_test(the_smallest_is_found_among_many),
+        cmocka_unit_test(a_requeue_gives_the_turn_back),
         cmocka_unit_test(what_exceeds_the_limit_goes_alone),
         cmocka_unit_test(a_pool_is_held_against_other_lines_too),
         cmocka_unit_test(a_hold_ends_with_who_it_was_for),

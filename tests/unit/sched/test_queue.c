@@ -270,6 +270,38 @@ static void requeued_it_is_first_and_goes_elsewhere(void **state) {
     rig_close(&rig);
 }
 
+/* Where it failed it goes again only when nowhere else can serve it, though the pool is open. */
+static void a_route_that_failed_is_tried_last(void **state) {
+    (void)state;
+    struct rig rig;
+    rig_open(&rig, NULL);
+    struct sl_pool *first = rig_pool(&rig, (struct sl_limits){0}, SL_WINDOW_FIXED);
+    struct sl_pool *second = rig_pool(&rig, (struct sl_limits){.in_flight = 1}, SL_WINDOW_FIXED);
+    const struct sl_route routes[] = {{.pool = first, .weight = 1, .priority = 0},
+                                      {.pool = second, .weight = 1, .priority = 1}};
+    struct sl_line *line = sl_line_new(rig.queue, (struct sl_slice){"m", 1}, routes, 2);
+    struct sl_ticket tickets[2];
+    struct sl_refusal why;
+    const struct sl_outcome unreached = {.ending = SL_ENDING_UNREACHED};
+    struct sl_pool *expected[2] = {second, first};
+    for (int i = 0; i < 2; i++) {
+        rig_submit(&rig, line, &tickets[i], 1, SL_CLASS_NORMAL, 10);
+        assert_ptr_equal(rig_next(&rig), &tickets[i]);
+        assert_ptr_equal(tickets[i].route->pool, first);
+        assert_int_equal(
+            sl_queue_requeue(rig.queue, &tickets[i], &unreached, rig.now, rig.wall, &why), SL_OK);
+        assert_int_equal(tickets[i].avoid, 1);
+        assert_ptr_equal(rig_next(&rig), &tickets[i]);
+        assert_ptr_equal(tickets[i].route->pool, expected[i]);
+    }
+    rig_settle(&rig, &tickets[0]);
+    rig_settle(&rig, &tickets[1]);
+    sl_line_free(line);
+    sl_pool_free(first);
+    sl_pool_free(second);
+    rig_close(&rig);
+}
+
 static void requeue_refuses_what_is_too_late(void **state) {
     (void)state;
     struct rig rig;
@@ -531,6 +563,7 @@ int main(void) {
         cmocka_unit_test(a_deadline_takes_a_ticket_out),
         cmocka_unit_test(refuses_what_cannot_make_its_deadline),
         cmocka_unit_test(requeued_it_is_first_and_goes_elsewhere),
+        cmocka_unit_test(a_route_that_failed_is_tried_last),
         cmocka_unit_test(requeue_refuses_what_is_too_late),
         cmocka_unit_test(submitted_elsewhere_it_keeps_its_first_arrival),
         cmocka_unit_test(a_change_moves_class_and_deadline),
