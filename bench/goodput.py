@@ -16,6 +16,7 @@ import argparse
 import http.client
 import json
 import os
+import random
 import re
 import shutil
 import signal
@@ -29,7 +30,6 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent
 CLIENTS, PROCESSES = 64, 2
-LATENCY_MS = 600
 MODEL = "us.meta.llama3-3-70b-instruct-v1:0"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIASIMULATOR0000001",
                "AWS_SECRET_ACCESS_KEY": "simulated/secret/key/that/opens/nothing",
@@ -125,7 +125,7 @@ class Run:
         self.quota = self.per_window * (self.regime.tokens if self.regime.limit == "tpm" else 1)
         self.processes: list[subprocess.Popen] = []
         self.phase = 0.0
-        self.counts: list[tuple[int, int]] = []
+        self.counts: list[tuple[int, int, int]] = [] # used, admitted, refused
         self.upstream = self.start_upstream()
         port = self.start_sluice() if cell.is_sluice() else self.upstream
         self.clients = [self.start_client(port, seed * PROCESSES + i) for i in range(PROCESSES)]
@@ -138,12 +138,12 @@ class Run:
         if self.cell.upstream == "independent":
             command = [sys.executable, str(ROOT / "bench" / "quota_server.py"), f"--{self.regime.limit}",
                        str(self.quota), "--window", self.cell.window, "--window-length", str(length),
-                       "--latency", str(LATENCY_MS)]
+                       "--latency", str(self.args.latency)]
             process, port = start(command, self.folder / "upstream.log", "quota_server")
             self.phase = get_json(port, "/stats")["phase"]
         else:
             values = {"listen": "127.0.0.1:0", self.regime.limit: self.quota, "window": self.cell.window,
-                      "window_length": f"{int(length * 1000)}ms", "latency": f"{LATENCY_MS}ms"}
+                      "window_length": f"{int(length * 1000)}ms", "latency": f"{self.args.latency}ms"}
             command = [self.args.build / "sluice", "simulator"]
             for key, value in values.items():
                 command += ["--set", f"simulator.{key}={value}"]
@@ -178,19 +178,16 @@ class Run:
         client.stdin.flush()
         return client
 
-    def begin(self, begin: float, end: float) -> None:
-        for client in self.clients:
-            client.stdin.write(json.dumps({"begin": begin, "end": end}) + "\n")
-            client.stdin.flush()
-
-    def window_ends(self, begin: float, end: float) -> list[float]:
-        """By upstream's clock, which is this machine's. The first begins at or after `begin`."""
+    def begin(self, windows: int) -> list[float]:
+        """When upstream's windows end, by its clock, which is this machine's. Clients begin anywhere
+        within one, but not so near its end that a burst is under way when it is looked at."""
         length = self.args.window
-        first = -(-(begin + self.phase) // length) * length - self.phase
-        times = []
-        while first <= end:
-            times.append(first)
-            first += length
+        ends = (time.monotonic() + self.phase) // length * length + length - self.phase
+        begin = ends + length * random.uniform(0.2, 0.8)
+        times = [ends + length * (i + 1) for i in range(windows + 1)]
+        for client in self.clients:
+            client.stdin.write(json.dumps({"begin": begin, "end": times[-1]}) + "\n")
+            client.stdin.flush()
         return times
 
     def look(self) -> None:
@@ -252,21 +249,18 @@ def run_batch(batch: list[Cell], args: argparse.Namespace, folder: Path, seed: i
     try:
         for cell in batch:
             runs.append(Run(cell, args, folder, seed + len(runs)))
-        begin = time.monotonic() + 1
-        end = begin + (windows + 1) * args.window
-        for run in runs:
-            run.begin(begin, end)
-        moments = sorted((at, i) for i, run in enumerate(runs) for at in run.window_ends(begin, end))
+        moments = sorted((at, i) for i, run in enumerate(runs) for at in run.begin(windows))
+        shown = 0.0
         for at, i in moments:
+            if time.monotonic() > shown + 10:
+                shown = time.monotonic()
+                print(f"  {moments[-1][0] - shown:.0f} s to go", file=sys.stderr)
             time.sleep(max(0.0, at - time.monotonic()))
             runs[i].look()
-            print(f"\r{max(0.0, end - at):.0f} s to go ", end="", file=sys.stderr, flush=True)
-        time.sleep(max(0.0, end - time.monotonic()))
         return {run.cell: run.finish() for run in runs}
     finally:
         for run in runs:
             run.stop()
-        print("\r", end="", file=sys.stderr)
 
 
 def table(results: dict[Cell, Result]) -> str:
@@ -304,6 +298,7 @@ def main() -> None:
     parser.add_argument("--direct-windows", type=int, default=4, help="to run directly")
     parser.add_argument("--learning", type=int, default=3, help="windows not counted where Sluice learns")
     parser.add_argument("--rate", type=float, default=8.0, help="calls a second that the quota allows")
+    parser.add_argument("--latency", type=int, default=200, help="ms that upstream takes for an answer")
     parser.add_argument("--at-once", type=int, default=9, help="combinations that run at once")
     parser.add_argument("--only", default="", help="combinations that match this regular expression")
     args = parser.parse_args()
@@ -320,14 +315,14 @@ def main() -> None:
     finally:
         shutil.rmtree(folder, ignore_errors=True)
     print(f"{CLIENTS} clients, bursts of 3 x the quota, window of {args.window:g} s, {args.rate:g} calls/s "
-          f"allowed, answers after about {LATENCY_MS} ms")
+          f"allowed, answers after about {args.latency} ms")
     print(table(results))
     print(judge(results))
     out = ROOT / "bench" / "results"
     out.mkdir(exist_ok=True)
     (out / "goodput.json").write_text(json.dumps(
         {"window_s": args.window, "windows": args.windows, "direct_windows": args.direct_windows,
-         "learning": args.learning, "rate": args.rate, "clients": CLIENTS, "latency_ms": LATENCY_MS,
+         "learning": args.learning, "rate": args.rate, "clients": CLIENTS, "latency_ms": args.latency,
          "results": [{**vars(c), **vars(r)} for c, r in results.items()]}, indent=1) + "\n")
 
 

@@ -17,6 +17,7 @@ enum sl_command {
     SL_COMMAND_SIMULATOR,
     SL_COMMAND_CHECK,
     SL_COMMAND_KEY,
+    SL_COMMAND_USAGE,
     SL_COMMAND_VERSION,
     SL_COMMAND_COUNT
 };
@@ -42,7 +43,8 @@ struct sl_cli {
     bool invoke, offline, sample, reference; /* check's */
     struct sl_key_wish key;                  /* key create's */
     const char *overlap;                     /* key rotate's */
-    bool json;                               /* key's */
+    const char *by, *since;                  /* usage's */
+    bool json;                               /* key's, usage's */
     struct sl_config_source source;
     struct sl_config_override overrides[SL_CLI_OVERRIDES];
 };

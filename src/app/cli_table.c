@@ -97,6 +97,17 @@ static const struct sl_cli_option key_rotate_options[] = {
     SET,
     END};
 
+static const struct sl_cli_option usage_options[] = {
+    {"--since", "WHEN", SL_CLI_TEXT, offsetof(struct sl_cli, since), NULL,
+     "24h (default), 7d, 2w, 2026-11-22 (UTC), or all"},
+    {"--by", "WHAT", SL_CLI_TEXT, offsetof(struct sl_cli, by), NULL,
+     "model (default), key or day: a row for each"},
+    JSON,
+    STATE,
+    CONFIG,
+    SET,
+    END};
+
 static const struct sl_cli_action key_actions[SL_KEY_ACTIONS + 1] = {
     [SL_KEY_CREATE] =
         {"create", NULL, "make a key and print its secrets", key_create_options,
@@ -192,6 +203,17 @@ const struct sl_cli_command sl_cli_commands[SL_COMMAND_COUNT] = {
          "\n"
          "Example:\n"
          "  sluice key create --name chat\n"},
+    [SL_COMMAND_USAGE] =
+        {"usage", "add up requests, tokens and cost", usage_options, NULL,
+         "From the ledger in the state folder, whether a gateway runs or not; `ledger.keep` says\n"
+         "how far back it goes. SHARED are answers from the cache, or from a call that ran\n"
+         "already; tokens and cost are those of the others, what Bedrock was asked for.\n"
+         "\n"
+         "Examples:\n"
+         "  sluice usage\n"
+         "      by model, the last 24 hours\n"
+         "  sluice usage --by key --since 30d --json\n"
+         "      who spent what\n"},
     [SL_COMMAND_VERSION] = {"version", "print the version", no_options, NULL,
                             "Example:\n  sluice version\n"},
 };

@@ -124,6 +124,8 @@ static const struct sl_config_section sections[] = {
     {"keepalive", "Signs of life for clients that wait, so that they do not hang up and come back, "
                   "which doubles the load."},
     {"keys", "Client keys: `sluice key create` makes one."},
+    {"ledger", "One row a request, in STATE/sluice.db: who, which model, tokens, cost. No prompts. "
+               "`sluice usage` adds it up."},
     {"queue", "Calls that wait for their turn. A call that does not fit is refused at once, with "
               "the time after which trying again makes sense."},
     {"memory", "One budget for what requests and answers hold."},
@@ -354,6 +356,9 @@ static const struct sl_config_key keys[] = {
     {"keys.reload", SL_CONFIG_DURATION, FIELD(keys.reload_ms), .min = 100, .max = HOUR,
      .fallback = "2s",
      .doc = "How soon keys that were made, changed or revoked while the gateway runs take effect."},
+
+    {"ledger.keep", SL_CONFIG_DURATION, FIELD(ledger.keep_ms), .max = 3650 * DAY, .fallback = "90d",
+     .doc = "How long the ledger remembers a request; a row takes about 250 bytes. 0 keeps all."},
 
     {"queue.max_requests", SL_CONFIG_INTEGER, FIELD(queue.max_requests), .min = 1, .max = 1000000,
      .fallback = "10000", .doc = "Calls that may wait at once."},

@@ -7,12 +7,10 @@
 #include <string.h>
 
 #include "app/config_value.h"
+#include "app/span.h"
 #include "sluice/base/clock.h"
 #include "sluice/base/rand.h"
 
-#define HOUR 3600
-#define DAY  (24 * HOUR)
-#define WEEK (7 * DAY)
 /* Beyond the year 9000 no date can be written. */
 #define LATEST UINT64_C(221845000000)
 
@@ -25,27 +23,6 @@ SL_PRINTF(3, 4) static int refuse(char *why, size_t size, const char *fmt, ...) 
 }
 
 /* ---- Words ------------------------------------------------------------------------ */
-
-static bool read_duration(struct sl_slice text, uint64_t *seconds) {
-    static const struct {
-        char unit;
-        uint64_t factor;
-    } units[] = {{'h', HOUR}, {'d', DAY}, {'w', WEEK}};
-    uint64_t count;
-    if (sl_slice_eq(text, SL_LIT("0"))) {
-        *seconds = 0;
-        return true;
-    }
-    if (text.len < 2 || !sl_slice_u64(sl_slice_head(text, text.len - 1), &count) ||
-        count > LATEST / WEEK)
-        return false;
-    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++)
-        if (text.ptr[text.len - 1] == units[i].unit) {
-            *seconds = count * units[i].factor;
-            return true;
-        }
-    return false;
-}
 
 /* "2027-01-31": until that day is over, UTC. False, too, for the 31st of a month that has none. */
 static bool read_day_end(struct sl_slice text, uint64_t *wall_s) {
@@ -125,7 +102,7 @@ static bool read_expires(struct reading *r, struct sl_slice text) {
     uint64_t seconds;
     r->is = "a time from now, such as 90d or 12h, or the last day, such as 2027-01-31; it must "
             "not be over";
-    if (read_duration(text, &seconds))
+    if (sl_span_read(text, &seconds))
         r->row->expires_at = r->wall_s + seconds;
     else if (!read_day_end(text, &r->row->expires_at))
         return false;
@@ -204,7 +181,7 @@ int sl_key_row_make(struct sl_db_key *row, const struct sl_key_wish *wish, uint6
 int sl_key_row_rotate(struct sl_db_key *row, const char *overlap, uint64_t wall_s, char *why,
                       size_t why_size) {
     uint64_t seconds;
-    if (!read_duration(sl_slice_str(overlap), &seconds))
+    if (!sl_span_read(sl_slice_str(overlap), &seconds))
         return refuse(why, why_size,
                       "overlap %s is not how long the former secrets stay valid, such as 7d, 12h "
                       "or 0",

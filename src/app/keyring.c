@@ -44,8 +44,8 @@ static int read_master(const char *path, uint8_t out[SL_KEY_MASTER_SIZE], char *
     if (fd < 0 && errno == ENOENT)
         return SL_E_NOTFOUND;
     ssize_t n = -1;
-    bool ours = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
-                st.st_uid == geteuid() && (st.st_mode & 077) == 0;
+    bool ours = fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_uid == geteuid() &&
+                (st.st_mode & 077) == 0;
     if (ours)
         n = read(fd, bytes, sizeof(bytes));
     if (fd >= 0)

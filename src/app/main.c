@@ -9,6 +9,7 @@
 #include "app/config_doc.h"
 #include "app/key.h"
 #include "app/simulator.h"
+#include "app/usage.h"
 #include "sluice/app/serve.h"
 
 #define EXIT_USAGE 2
@@ -50,6 +51,8 @@ static int run(const struct sl_cli *cli) {
         return check(cli);
     case SL_COMMAND_KEY:
         return sl_key_command(cli);
+    case SL_COMMAND_USAGE:
+        return sl_usage_command(cli);
     case SL_COMMAND_VERSION:
     case SL_COMMAND_COUNT:
         break;

@@ -127,7 +127,10 @@ static struct sl_pool_settings pool_settings(const struct sl_config *c) {
 
 static struct sl_dialect_settings dialect_settings(struct sl_policy *p) {
     const struct sl_config *c = p->config;
-    return (struct sl_dialect_settings){.map_retired = c->models.retired == SL_RETIRED_MAP,
+    bool caches = c->cache.size > 0 && (c->cache.when != SL_CACHE_NEVER ||
+                                        c->cache.models.count > 0 || c->auth == SL_AUTH_KEYS);
+    return (struct sl_dialect_settings){.no_meaning = !caches,
+                                        .map_retired = c->models.retired == SL_RETIRED_MAP,
                                         .successor = successor,
                                         .successor_ctx = p,
                                         .alias = alias,

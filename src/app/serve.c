@@ -145,9 +145,12 @@ static int open_store(struct server *s) {
     if (!db)
         return EXIT_RUNTIME;
     s->store = sl_store_new(&s->loop, db);
-    if (!s->store)
+    if (!s->store) {
         sl_db_close(db);
-    return s->store ? EXIT_FINE : EXIT_RUNTIME;
+        return EXIT_RUNTIME;
+    }
+    sl_store_keep_ledger(s->store, s->config->ledger.keep_ms);
+    return EXIT_FINE;
 }
 
 static int open_keys(struct server *s) {
@@ -341,6 +344,7 @@ static int reload(struct server *s) {
     if (sl_flow_set_targets(s->flow, targets, count) != SL_OK)
         sl_log(SL_LOG_ERROR, "app", "out of memory: some calls keep their old targets");
     sl_journal_configure(&s->journal, snapshot_ns(fresh));
+    sl_store_keep_ledger(s->store, fresh->ledger.keep_ms);
     sl_front_set_limits(s->front, &fresh->limits);
     sl_log_setup(fresh->log.level, fresh->log.format);
     if (old != s->sim_config)

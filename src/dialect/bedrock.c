@@ -121,7 +121,7 @@ static int begin_reading(struct sl_decode *d) {
     if (d->failure || !sl_reading_wanted(d->call->operation))
         return SL_OK;
     d->own = sl_arena_alloc(d->arena, sizeof(struct sl_reading));
-    return d->own ? sl_reading_begin(d->own) : SL_E_NOMEM;
+    return d->own ? sl_reading_begin(d->own, !d->settings->no_meaning) : SL_E_NOMEM;
 }
 
 static int begin_call(struct sl_decode *d, const struct sl_request_head *head,

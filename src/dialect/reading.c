@@ -40,13 +40,13 @@ bool sl_reading_wanted(enum sl_operation op) {
            op == SL_OP_MESSAGES_COUNT_TOKENS;
 }
 
-int sl_reading_begin(struct sl_reading *r) {
+int sl_reading_begin(struct sl_reading *r, bool meaning) {
     *r = (struct sl_reading){0};
     for (size_t i = 0; i < SL_READING_FACTS; i++)
         r->fact[i].path = rows[i].path;
     int err = sl_json_facts_init(&r->facts, r->fact, SL_READING_FACTS, FACT_TEXT_MAX);
     if (!err)
-        err = sl_scan_init(&r->scan, &r->facts, true);
+        err = sl_scan_init(&r->scan, &r->facts, meaning);
     r->begun = true;
     return err;
 }
@@ -123,7 +123,7 @@ int sl_reading_of(struct sl_call *call, const struct sl_chain *body) {
     struct sl_chain_cursor cursor = {.offset = body->begin};
     struct sl_slice piece;
     struct sl_reading r;
-    int err = sl_reading_begin(&r);
+    int err = sl_reading_begin(&r, true);
     while (!err && sl_chain_peek(body, &cursor, &piece, 1) == 1) {
         sl_reading_feed(&r, piece);
         sl_chain_advance(body, &cursor, piece.len);

@@ -27,7 +27,8 @@ struct sl_reading {
 
 /* Whether bodies of this operation are read. */
 bool sl_reading_wanted(enum sl_operation op);
-SL_NODISCARD int sl_reading_begin(struct sl_reading *r); /* SL_E_NOMEM */
+/* meaning: whether the digest is wanted. SL_E_NOMEM. */
+SL_NODISCARD int sl_reading_begin(struct sl_reading *r, bool meaning);
 void sl_reading_feed(struct sl_reading *r, struct sl_slice bytes);
 /* The body is over: what it says is entered into the call, whose operation and model are set. */
 void sl_reading_finish(struct sl_reading *r, struct sl_call *call);

@@ -389,15 +389,28 @@ size_t sl_respond_peek(void *ctx, struct sl_slice *out, size_t max, bool *end) {
     return 0;
 }
 
+/* Whether something follows that the last peek did not show: what there was no room to encode, or
+ * how the answer broke off. The front takes what it was shown for all there is. */
+static bool has_unshown(const struct sl_exchange *x) {
+    const struct sl_answer *answer = x->reader.answer;
+    if (!answer || x->encoded_all)
+        return false;
+    if (!x->encoder)
+        return is_broken(x);
+    return answer->state != SL_ANSWER_GROWING || x->reader.cursor.offset < answer->published;
+}
+
 void sl_respond_advance(void *ctx, size_t n) {
     struct sl_exchange *x = ctx;
     x->sent += n;
     if (!x->encoder && !x->encoded_all) {
         took(x, n);
-        return;
+    } else {
+        sl_chain_advance(&x->encoded, &x->encoded_cursor, n);
+        sl_chain_drop(&x->encoded, x->encoded_cursor.offset);
     }
-    sl_chain_advance(&x->encoded, &x->encoded_cursor, n);
-    sl_chain_drop(&x->encoded, x->encoded_cursor.offset);
+    if (has_unshown(x))
+        sl_flow_ready_exchange(x);
 }
 
 void sl_respond_done(struct sl_exchange *x) {

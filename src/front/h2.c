@@ -54,7 +54,8 @@ void h2_fail(struct h2 *h) {
     sl_front_conn_close(h->c, h->reason, true);
 }
 
-void h2_terminate(struct h2 *h, uint32_t code, enum sl_close_reason reason) {
+/* Ends the session in order: GOAWAY is written, then the connection closes. */
+static void terminate(struct h2 *h, uint32_t code, enum sl_close_reason reason) {
     h->reason = reason;
     if (nghttp2_session_terminate_session(h->session, code) != 0)
         h2_fail(h);
@@ -74,7 +75,7 @@ void h2_count_reset(struct h2 *h) {
         h->resets_until = now;
     h->resets_until += interval;
     if (h->resets_until - now > limits->resets_burst * interval)
-        h2_terminate(h, NGHTTP2_ENHANCE_YOUR_CALM, SL_CLOSE_CLIENT);
+        terminate(h, NGHTTP2_ENHANCE_YOUR_CALM, SL_CLOSE_CLIENT);
 }
 
 /* ---- opening ---- */
@@ -130,6 +131,7 @@ static int h2_open(struct sl_front_conn *c) {
     c->proto = h;
     h->c = c;
     h->reason = SL_CLOSE_CLIENT;
+    h->frame_left = NGHTTP2_CLIENT_MAGIC_LEN;
     sl_buf_init(&h->out, OUT_MAX);
     sl_list_init(&h->over);
     sl_list_init(&h->held);
@@ -206,9 +208,78 @@ void h2_drain(struct sl_front_conn *c) {
 
 /* ---- bytes in ---- */
 
+/*
+ * A frame for a stream that is closed (RFC 9113 5.1, 5.1.1). nghttp2 forgets closed streams and
+ * ignores what comes for them; a memory of its own for them would cost up to 70 KiB a connection.
+ * What crossed an RST_STREAM of ours is nobody's mistake and is still ignored, for streams up to
+ * the newest that was reset here; those above it were ended by the client, which knows that. A
+ * HEADERS frame may also come for an id that was skipped; of those, the newest are told apart.
+ */
+static void check_closed(struct h2 *h, uint8_t type, int32_t id) {
+    bool closed = id > h->ended_here && id <= h->opened &&
+                  nghttp2_session_get_stream_remote_close(h->session, id) < 0;
+    if (!closed)
+        return;
+    if (type == NGHTTP2_HEADERS) {
+        bool skipped = id > h->before && id < h->opened;
+        terminate(h, skipped ? NGHTTP2_PROTOCOL_ERROR : NGHTTP2_STREAM_CLOSED, SL_CLOSE_CLIENT);
+    } else if (type == NGHTTP2_DATA) {
+        if (nghttp2_submit_rst_stream(h->session, NGHTTP2_FLAG_NONE, id, NGHTTP2_STREAM_CLOSED))
+            h2_fail(h);
+        else
+            h2_count_reset(h);
+    }
+}
+
+/* Goes on from *at to where the header of a frame has become whole. False: to the end of bytes. */
+static bool next_header(struct h2 *h, struct sl_slice bytes, size_t *at) {
+    while (*at < bytes.len) {
+        size_t left = h->frame_left ? h->frame_left : (size_t)H2_FRAME_HEADER - h->header_len;
+        struct sl_slice part = sl_slice_head(sl_slice_skip(bytes, *at), left);
+        *at += part.len;
+        if (h->frame_left) {
+            h->frame_left -= (uint32_t)part.len;
+            continue;
+        }
+        memcpy(h->header + h->header_len, part.ptr, part.len);
+        h->header_len = (uint8_t)(h->header_len + part.len);
+        if (h->header_len == H2_FRAME_HEADER)
+            return true;
+    }
+    return false;
+}
+
+static uint32_t big_endian(const uint8_t *at, size_t len) {
+    uint32_t n = 0;
+    for (size_t i = 0; i < len; i++)
+        n = n << 8 | at[i];
+    return n;
+}
+
+static ssize_t feed(struct h2 *h, struct sl_slice bytes, size_t from, size_t to) {
+    return nghttp2_session_mem_recv(h->session, (const uint8_t *)bytes.ptr + from, to - from);
+}
+
+/* Gives nghttp2 the bytes; each frame's header is looked at when all before it has been acted upon.
+ */
+static ssize_t receive(struct h2 *h, struct sl_slice bytes) {
+    size_t given = 0, at = 0;
+    while (next_header(h, bytes, &at)) {
+        size_t start = at > H2_FRAME_HEADER ? at - H2_FRAME_HEADER : 0;
+        ssize_t n = feed(h, bytes, given, start);
+        if (n < 0)
+            return n;
+        given = start;
+        h->header_len = 0;
+        h->frame_left = big_endian(h->header, 3);
+        check_closed(h, h->header[3], (int32_t)(big_endian(h->header + 5, 4) & INT32_MAX));
+    }
+    return feed(h, bytes, given, bytes.len);
+}
+
 static void h2_on_read(struct sl_front_conn *c, struct sl_slice bytes) {
     struct h2 *h = c->proto;
-    ssize_t n = nghttp2_session_mem_recv(h->session, (const uint8_t *)bytes.ptr, bytes.len);
+    ssize_t n = receive(h, bytes);
     end_over(h);
     if (c->state != SL_FRONT_OPEN)
         return;
@@ -234,7 +305,7 @@ static void h2_on_eof(struct sl_front_conn *c) {
 }
 
 static void h2_on_head_timeout(struct sl_front_conn *c) {
-    h2_terminate(c->proto, NGHTTP2_ENHANCE_YOUR_CALM, SL_CLOSE_TIMEOUT);
+    terminate(c->proto, NGHTTP2_ENHANCE_YOUR_CALM, SL_CLOSE_TIMEOUT);
 }
 
 static void h2_resume(struct sl_front_conn *c) {

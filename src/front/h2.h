@@ -54,6 +54,10 @@ struct h2 {
     struct sl_slice body[H2_SLICES];
     size_t body_count;
     uint64_t resets_until; /* rapid reset: see h2_count_reset */
+    /* Where the client's frames begin: what is left of the present one (or of the preface), and
+     * the header of the next as far as it has come. */
+    uint32_t frame_left;
+    uint8_t header[H2_FRAME_HEADER], header_len;
     /* The newest stream, the one opened before it, and the newest that was ended here and not by
      * the client: see check_closed. */
     int32_t opened, before, ended_here;
@@ -83,8 +87,6 @@ struct h2_stream {
 
 /* Memory is out, or nghttp2 is beyond use: the connection ends. */
 void h2_fail(struct h2 *h);
-/* Ends the session in order: GOAWAY with this code is written, then the connection closes. */
-void h2_terminate(struct h2 *h, uint32_t code, enum sl_close_reason reason);
 /* Counts a stream that the client's doing ended early; too many in too short a time end the
  * connection with ENHANCE_YOUR_CALM. */
 void h2_count_reset(struct h2 *h);

@@ -105,31 +105,6 @@ static void note_ended_here(struct h2 *h, int32_t id) {
         h->ended_here = id;
 }
 
-/*
- * Frames for streams that are closed (RFC 9113 5.1, 5.1.1). nghttp2 forgets those at once, and
- * would ignore all that comes for them. What crossed an RST_STREAM of ours is nobody's mistake, and
- * is ignored for streams up to the newest that was reset here; those above it were ended by the
- * client, which knows that. Ids it skipped stay unused; of those, the newest are known.
- */
-static int check_closed(nghttp2_session *session, const nghttp2_frame_hd *hd, void *ctx) {
-    struct h2 *h = ctx;
-    int32_t id = hd->stream_id;
-    bool closed = id > h->ended_here && id <= h->opened &&
-                  nghttp2_session_get_stream_remote_close(session, id) < 0;
-    if (!closed || h->c->state != SL_FRONT_OPEN)
-        return 0;
-    if (hd->type == NGHTTP2_HEADERS) {
-        bool skipped = id > h->before && id < h->opened;
-        h2_terminate(h, skipped ? NGHTTP2_PROTOCOL_ERROR : NGHTTP2_STREAM_CLOSED, SL_CLOSE_CLIENT);
-    } else if (hd->type == NGHTTP2_DATA) {
-        if (nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, id, NGHTTP2_STREAM_CLOSED) != 0)
-            h2_fail(h);
-        else
-            h2_count_reset(h);
-    }
-    return 0;
-}
-
 /* nghttp2 resets such a stream, or ends the session; of refused ones nothing else is heard. */
 static int on_invalid_frame(nghttp2_session *session, const nghttp2_frame *frame, int error,
                             void *ctx) {
@@ -574,7 +549,6 @@ void h2_stream_pause(struct sl_stream *base, bool on) {
 }
 
 void h2_stream_callbacks(nghttp2_session_callbacks *callbacks) {
-    nghttp2_session_callbacks_set_on_begin_frame_callback(callbacks, check_closed);
     nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
     nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
     nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);

@@ -2,10 +2,11 @@
  * What a line starts next. Its classes take turns like the shares in them: a class pays 1, 4 or 16
  * rounds for a token, and the lowest round is next.
  *
- * The ticket next in turn that lacks tokens is the line's claimant. Another may go before it when
- * that takes its share (its class, if that is another) no further than the claimant will take its
- * own: so overtaking is no gain in the long run, and fairness holds to one request. Without this
- * rule one tenant's small requests would overtake each of the others' large ones in turn.
+ * The ticket next in turn that lacks tokens is the line's claimant; in each class the one next in
+ * turn is blocked, if it lacks tokens. Another may go before these when that takes its share (its
+ * class, if that is another) no further than they will take their own: so overtaking is no gain in
+ * the long run, and fairness holds to one request. Without this rule one tenant's small requests
+ * would overtake each of the others' large ones in turn.
  *
  * Tried in this order: the claimant; the next in turn; of each class the few next in turn, and the
  * smallest. Nothing larger than what was found to lack tokens is looked at. When none fits, the
@@ -93,15 +94,15 @@ static uint64_t round_after(uint64_t round, const struct sl_ticket *ticket, uint
     return sl_add_sat(round, sl_ticket_cost(ticket) * charge);
 }
 
-/* Whether it stays within its turn, as the claimant's is going to be. */
-static bool may_go_before(const struct sl_ticket *ticket, const struct sl_ticket *claimant) {
-    if (!claimant || ticket == claimant)
+/* Whether it stays within its turn, as that of the other is going to be. */
+static bool may_go_before(const struct sl_ticket *ticket, const struct sl_ticket *first) {
+    if (!first || ticket == first)
         return true;
-    const struct sl_share *share = ticket->flow, *other = claimant->flow;
+    const struct sl_share *share = ticket->flow, *other = first->flow;
     if (share->order == other->order)
-        return round_after(share->round, ticket, 1) <= round_after(other->round, claimant, 1);
+        return round_after(share->round, ticket, 1) <= round_after(other->round, first, 1);
     return round_after(share->order->round, ticket, share->order->charge) <=
-           round_after(other->order->round, claimant, other->order->charge);
+           round_after(other->order->round, first, other->order->charge);
 }
 
 static bool fits(struct look *look, const struct sl_ticket *ticket) {
@@ -113,6 +114,16 @@ static bool fits(struct look *look, const struct sl_ticket *ticket) {
     look->wait = sl_min(look->wait, look_again_in(&look->choice));
     look->shut = ticket->demand.tokens;
     return false;
+}
+
+void sl_line_forget(struct sl_line *line, const struct sl_ticket *ticket) {
+    if (line->claimant == ticket)
+        sl_line_unclaim(line);
+    struct sl_order *order = &line->orders[ticket->demand.priority];
+    if (order->blocked != ticket)
+        return;
+    order->blocked = NULL;
+    sl_line_wake(line);
 }
 
 static void claim(struct look *look, struct sl_ticket *ticket) {
@@ -152,16 +163,27 @@ static struct sl_ticket *try_next(struct look *look) {
     return NULL;
 }
 
+static bool fits_in_turn(struct look *look, struct sl_order *order, struct sl_ticket *ticket) {
+    if (!may_go_before(ticket, order->blocked))
+        return false;
+    if (fits(look, ticket))
+        return true;
+    if (!order->blocked && look->choice.lacks_tokens)
+        order->blocked = ticket;
+    return false;
+}
+
 static struct sl_ticket *try_order(struct look *look, struct sl_order *order) {
     struct sl_share *near[SL_NEAR_MAX];
     size_t count = sl_order_near(order, near, SL_NEAR_MAX);
+    order->blocked = NULL;
     for (size_t i = 0; i < count; i++) {
         struct sl_ticket *ticket = sl_share_head(near[i]);
-        if (sl_share_allows(near[i], ticket, look->now) && fits(look, ticket))
+        if (sl_share_allows(near[i], ticket, look->now) && fits_in_turn(look, order, ticket))
             return ticket;
     }
     struct sl_ticket *smallest = sl_order_smallest(order, look->now);
-    return smallest && fits(look, smallest) ? smallest : NULL;
+    return smallest && fits_in_turn(look, order, smallest) ? smallest : NULL;
 }
 
 struct sl_ticket *sl_line_pick(struct sl_line *line, struct sl_way **way, uint64_t now,

@@ -54,6 +54,8 @@ void sl_line_enter(struct sl_line *line, struct sl_order *order);
 void sl_line_move_present(struct sl_line *line);
 /* Forgets the line's claimant, if it has one; those who waited for it are woken. */
 void sl_line_unclaim(struct sl_line *line);
+/* The ticket no longer waits here: nothing waits for it either. */
+void sl_line_forget(struct sl_line *line, const struct sl_ticket *ticket);
 
 /* All that waits in this class and better ones. */
 struct sl_ahead sl_line_ahead(const struct sl_line *line, enum sl_class priority);

@@ -154,8 +154,7 @@ static void leave(struct sl_line *line, struct sl_ticket *ticket) {
     queue->counts.waiting--;
     queue->counts.waiting_bytes -= ticket->demand.bytes;
     queue->counts.waiting_tokens -= ticket->demand.tokens;
-    if (line->claimant == ticket)
-        sl_line_unclaim(line);
+    sl_line_forget(line, ticket);
 }
 
 static void become_idle(struct sl_ticket *ticket) {
@@ -401,6 +400,7 @@ int sl_queue_requeue(struct sl_queue *queue, struct sl_ticket *ticket,
     sl_ways_avoid(line->ways, ticket, pool);
     enter(line, ticket);
     sl_share_return(share, ticket, outcome, now);
+    sl_line_wake(line); /* others of its class may be within their turn again */
     return SL_OK;
 }
 
@@ -421,8 +421,7 @@ void sl_queue_change(struct sl_queue *queue, struct sl_ticket *ticket, enum sl_c
     if (priority == ticket->demand.priority ||
         sl_share_get(&line->orders[priority], &ticket->demand, queue->now, &to) < 0)
         return;
-    if (line->claimant == ticket)
-        sl_line_unclaim(line);
+    sl_line_forget(line, ticket);
     sl_share_remove(from, ticket, queue->now);
     ticket->demand.priority = priority;
     const struct sl_ticket *head = sl_share_head(to);

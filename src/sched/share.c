@@ -266,7 +266,9 @@ static void enter_present(struct sl_share *share) {
 
 /* Another head may be allowed where the last was not. */
 static void follow_head(struct sl_share *share, const struct sl_ticket *last) {
-    if (sl_list_linked(&share->parked) && sl_share_head(share) != last) {
+    if (sl_share_head(share) == last)
+        return;
+    if (sl_list_linked(&share->parked)) {
         sl_list_remove(&share->parked);
         enter_present(share);
     }
@@ -312,6 +314,7 @@ void sl_share_remove(struct sl_share *share, struct sl_ticket *ticket, uint64_t 
 void sl_share_start(struct sl_share *share, struct sl_ticket *ticket, uint64_t now) {
     struct sl_order *order = share->order;
     uint64_t cost = sl_ticket_cost(ticket);
+    assert(sl_share_head(share) == ticket);
     share->round += cost;
     order->high = sl_max(order->high, share->round);
     order->round += cost * order->charge;

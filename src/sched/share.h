@@ -45,8 +45,9 @@ struct sl_order {
     struct sl_list idle;         /* shares with nothing waiting nor running */
     uint64_t low, high;          /* the present round, and the latest that anyone has reached */
     struct sl_ahead present_ahead;
-    uint32_t eligible; /* shares with something waiting, not parked */
-    uint32_t busy;     /* shares with something waiting */
+    struct sl_ticket *blocked; /* found to be next in turn but to lack tokens; NULL: not so */
+    uint32_t eligible;         /* shares with something waiting, not parked */
+    uint32_t busy;             /* shares with something waiting */
     uint32_t waiting;
     uint64_t tokens;
     uint64_t round;  /* the class's own turn among its line's: the same idea one level up */

@@ -90,8 +90,22 @@ enum statement {
     KEYS,
     VERSION,
     LEDGER_INSERT,
+    LEDGER_PRUNE,
+    SUM_BY_MODEL,
+    SUM_BY_KEY,
+    SUM_BY_DAY,
     STATEMENTS
 };
+
+#define SHARED "cache IN ('hit', 'join')"
+/* Sums of nothing are NULL, which reads as 0. */
+#define SUM_OF(group, name, order)                                                                 \
+    "SELECT " group " AS part, " name ", count(*), sum(status NOT BETWEEN 200 AND 299),"           \
+    " sum(" SHARED "), sum(input) FILTER (WHERE NOT " SHARED "),"                                  \
+    " sum(output) FILTER (WHERE NOT " SHARED "), sum(cache_read) FILTER (WHERE NOT " SHARED "),"   \
+    " sum(cache_write) FILTER (WHERE NOT " SHARED "), sum(cost) AS cost_sum, sum(saved),"          \
+    " sum(cost IS NULL AND status BETWEEN 200 AND 299)"                                            \
+    " FROM ledger WHERE at_ms >= ?1 GROUP BY part ORDER BY " order
 
 static const char *const statements[STATEMENTS] = {
     [BEGIN_WRITE] = "BEGIN IMMEDIATE",
@@ -114,6 +128,12 @@ static const char *const statements[STATEMENTS] = {
         " target, cache, status, input, output, cache_read, cache_write, cost, saved,"
         " duration_ms, queue_ms, attempts, estimated)"
         " VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19)",
+    [LEDGER_PRUNE] = "DELETE FROM ledger WHERE number IN"
+                     " (SELECT number FROM ledger WHERE at_ms < ?1 ORDER BY at_ms LIMIT ?2)",
+    [SUM_BY_MODEL] = SUM_OF("model", "''", "cost_sum DESC, count(*) DESC, part"),
+    [SUM_BY_KEY] = SUM_OF("key_id", "ifnull((SELECT name FROM keys WHERE id = key_id), '')",
+                          "cost_sum DESC, count(*) DESC, part"),
+    [SUM_BY_DAY] = SUM_OF("strftime('%Y-%m-%d', at_ms / 1000, 'unixepoch')", "''", "part"),
 };
 
 struct sl_db {
@@ -404,7 +424,7 @@ static bool read_key(sqlite3_stmt *stmt, struct sl_db_key *out) {
 }
 
 static int fail_row(char *why, size_t n) {
-    say(why, n, "store: a key's row holds what no Sluice wrote");
+    say(why, n, "store: a row holds what no Sluice wrote");
     return SL_E_INVALID;
 }
 
@@ -515,5 +535,58 @@ int sl_db_ledger_insert(struct sl_db *db, const struct sl_ledger_row *rows, size
     /* A full disk may have ended the transaction already; then there is nothing to roll back. */
     if (!sqlite3_get_autocommit(db->file))
         (void)step(db, ROLLBACK);
+    return error;
+}
+
+int sl_db_ledger_prune(struct sl_db *db, uint64_t before_ms, size_t most, size_t *deleted,
+                       char *why, size_t n) {
+    struct binder b = {.stmt = db->prepared[LEDGER_PRUNE], .rc = SQLITE_OK};
+    bind_u64(&b, before_ms);
+    bind_u64(&b, most);
+    int rc = b.rc == SQLITE_OK ? step(db, LEDGER_PRUNE) : b.rc;
+    if (rc != SQLITE_OK)
+        return fail(db, rc, why, n);
+    *deleted = (size_t)sqlite3_changes(db->file);
+    return SL_OK;
+}
+
+static bool read_sum(sqlite3_stmt *stmt, struct sl_ledger_sum *out) {
+    struct reader r = {.stmt = stmt, .good = true};
+    memset(out, 0, sizeof(*out));
+    read_text(&r, out->group, sizeof(out->group));
+    read_text(&r, out->name, sizeof(out->name));
+    out->requests = read_int(&r);
+    out->failed = read_int(&r);
+    out->shared = read_int(&r);
+    out->input = read_int(&r);
+    out->output = read_int(&r);
+    out->cache_read = read_int(&r);
+    out->cache_write = read_int(&r);
+    out->cost = read_int(&r);
+    out->saved = read_int(&r);
+    out->unpriced = read_int(&r);
+    return r.good;
+}
+
+int sl_db_ledger_sum(struct sl_db *db, enum sl_sum_by by, uint64_t since_ms,
+                     void (*visit)(void *ctx, const struct sl_ledger_sum *sum), void *ctx,
+                     char *why, size_t n) {
+    static const enum statement which[] = {[SL_SUM_BY_MODEL] = SUM_BY_MODEL,
+                                           [SL_SUM_BY_KEY] = SUM_BY_KEY,
+                                           [SL_SUM_BY_DAY] = SUM_BY_DAY};
+    struct binder b = {.stmt = db->prepared[which[by]], .rc = SQLITE_OK};
+    struct sl_ledger_sum sum;
+    int error = SL_OK;
+    bind_u64(&b, since_ms);
+    int rc = b.rc == SQLITE_OK ? sqlite3_step(b.stmt) : b.rc;
+    for (; error == SL_OK && rc == SQLITE_ROW; rc = sqlite3_step(b.stmt)) {
+        if (read_sum(b.stmt, &sum))
+            visit(ctx, &sum);
+        else
+            error = fail_row(why, n);
+    }
+    if (error == SL_OK && rc != SQLITE_DONE)
+        error = fail(db, rc, why, n);
+    sqlite3_reset(b.stmt);
     return error;
 }

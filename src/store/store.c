@@ -7,6 +7,7 @@
  *   ── files, work ─▶ jobs ──────────────────────▶   one after the other
  *   ◀─ done callbacks ── finished ◀──────────────
  *   ◀─ keys ─────────── page ◀──── waits until visited ──
+ *                                                    old ledger rows: some, a pause, some more
  *
  * Keys come back a page at a time and the worker waits until the loop has visited it, so that
  * neither a turn nor memory grows with their number.
@@ -27,7 +28,12 @@
 #define RETRY_WAIT   SL_NS_PER_S
 #define ROWS_WAITING 65536 /* about 35 MB */
 #define PAGE_KEYS    64
-#define WHY_SIZE     256
+/* Rows deleted at once: some milliseconds. The pause leaves the disk to others, and is short enough
+ * that old rows go faster than new ones come. */
+#define PRUNE_ROWS  2048
+#define PRUNE_PAUSE (100 * SL_NS_PER_MS)
+#define PRUNE_EVERY (60 * SL_NS_PER_S)
+#define WHY_SIZE    256
 
 struct batch {
     struct sl_list link;
@@ -76,7 +82,9 @@ struct sl_store {
     void (*visit)(void *ctx, const struct sl_db_key *key);
     void *visit_ctx;
     struct page page;
-    char ledger_why[WHY_SIZE], keys_why[WHY_SIZE]; /* empty: well */
+    uint64_t keep_ms;  /* age at which ledger rows are deleted; 0: never */
+    uint64_t prune_at; /* when that is looked at again */
+    char ledger_why[WHY_SIZE], keys_why[WHY_SIZE], prune_why[WHY_SIZE]; /* empty: well */
 
     /* The worker's own. */
     struct sl_db *db;
@@ -127,6 +135,22 @@ static void write_batch(struct sl_store *s) {
         s->dropped += b->count;
         drop_batch(s, b);
     }
+}
+
+/* One step of deleting what is too old. */
+static void prune(struct sl_store *s) {
+    int64_t before = sl_clock_wall_ms() - (int64_t)s->keep_ms;
+    size_t deleted = 0;
+    char why[WHY_SIZE];
+    s->prune_at = SL_NEVER; /* unless it is set anew meanwhile */
+    uv_mutex_unlock(&s->lock);
+    int rc = before > 0 ? sl_db_ledger_prune(s->db, (uint64_t)before, PRUNE_ROWS, &deleted, why,
+                                             sizeof(why))
+                        : SL_OK;
+    uint64_t again = sl_clock_monotonic() + (deleted == PRUNE_ROWS ? PRUNE_PAUSE : PRUNE_EVERY);
+    uv_mutex_lock(&s->lock);
+    memcpy(s->prune_why, rc == SL_OK ? "" : why, rc == SL_OK ? 1 : sizeof(why));
+    s->prune_at = again < s->prune_at ? again : s->prune_at;
 }
 
 /* ---- The worker: keys ------------------------------------------------------------- */
@@ -195,16 +219,20 @@ static void run_job(struct sl_store *s) {
 static bool step(struct sl_store *s) {
     uint64_t now = sl_clock_monotonic();
     uint64_t due = batch_due(s), look_due = s->interval && !s->stopping ? s->look_at : SL_NEVER;
+    uint64_t prune_due = s->keep_ms && !s->stopping ? s->prune_at : SL_NEVER;
     if (!sl_list_empty(&s->jobs))
         run_job(s);
     else if (due <= now)
         write_batch(s);
     else if (look_due <= now)
         look(s);
+    else if (prune_due <= now)
+        prune(s);
     else if (s->stopping)
         return false;
     else {
         uint64_t until = due < look_due ? due : look_due;
+        until = until < prune_due ? until : prune_due;
         if (until == SL_NEVER)
             uv_cond_wait(&s->wake, &s->lock);
         else
@@ -367,12 +395,23 @@ uint64_t sl_store_dropped(const struct sl_store *store) {
 
 bool sl_store_is_well(struct sl_store *s, char *why, size_t n) {
     uv_mutex_lock(&s->lock);
-    const char *trouble = s->ledger_why[0] ? s->ledger_why : s->keys_why;
+    const char *trouble = s->ledger_why[0] ? s->ledger_why
+                          : s->keys_why[0] ? s->keys_why
+                                           : s->prune_why;
     bool well = trouble[0] == '\0';
     if (!well)
         snprintf(why, n, "%s", trouble);
     uv_mutex_unlock(&s->lock);
     return well;
+}
+
+void sl_store_keep_ledger(struct sl_store *s, uint64_t keep_ms) {
+    uv_mutex_lock(&s->lock);
+    s->keep_ms = keep_ms;
+    s->prune_at = 0;
+    s->prune_why[0] = '\0';
+    uv_cond_signal(&s->wake);
+    uv_mutex_unlock(&s->lock);
 }
 
 void sl_store_watch_keys(struct sl_store *s, uint64_t interval_ns,

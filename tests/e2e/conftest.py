@@ -7,6 +7,9 @@
                     with 0, without a leak or another report of a sanitizer; a test that stops it
                     itself (`.stop()`, `.wait()`) has judged it already.
     upstream        an independent Bedrock-like server (upstream.py) to script and to look into
+    talker          one that answers any conversation (talker.py), shared by the tests of a module
+    talking         a gateway in front of it that keeps no answers
+    throttled       a gateway with a simulator of THROTTLED_RPM requests in THROTTLED_WINDOW
 
 Both kinds of gateway are gateway.Sluice: .url, .host, .port, .admin_url, .token, .metrics(),
 .stderr, .wait_line(regex), .boto(service, **config), .sdk_env() (the environment for a program that
@@ -20,10 +23,15 @@ from pathlib import Path
 import pytest
 
 import gateway as program
+from talker import Talker
 from upstream import Upstream
 
 # A request that never ends must fail its own test, not the run.
 TIMEOUT = 180 if program.SANITIZED else 90
+
+# So few that four questions at once meet a throttle, and a window that a test can wait for.
+THROTTLED_RPM = 3
+THROTTLED_WINDOW = "1s"
 
 # SDKs in this process must not find settings of the machine.
 for _name in [n for n in os.environ if n.startswith("AWS_") or n.lower().endswith("_proxy")]:
@@ -65,3 +73,36 @@ def upstream() -> Iterator[Upstream]:
     server = Upstream(**program.SIGNER)
     yield server
     server.close()
+
+
+@pytest.fixture(scope="module")
+def talker() -> Iterator[Talker]:
+    server = Talker(**program.SIGNER)
+    yield server
+    server.close()
+
+
+@pytest.fixture(scope="module")
+def talking(
+    talker: Talker, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[program.Sluice]:
+    settings = {"cache.when": "never", "retry.backoff": "20ms"}
+    home = tmp_path_factory.mktemp("talking")
+    sluice = program.Sluice(home, upstream=talker.url, settings=settings)
+    yield sluice
+    sluice.stop()
+
+
+@pytest.fixture(scope="session")
+def throttled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[program.Sluice]:
+    settings = {
+        "simulator.rpm": THROTTLED_RPM,
+        "simulator.window_length": THROTTLED_WINDOW,
+        "quotas.window_length": THROTTLED_WINDOW,
+        "cache.when": "never",
+    }
+    sluice = program.Sluice(
+        tmp_path_factory.mktemp("throttled"), simulator=True, settings=settings
+    )
+    yield sluice
+    sluice.stop()

@@ -200,7 +200,9 @@ class Sluice(Program):
         if simulator:
             argv.append("--simulator")
         if upstream:
+            # A witness is asked for nothing but what the test asks for.
             defaults |= {"upstream.endpoint": upstream, "upstream.region": REGION}
+            defaults["quotas.source"] = "config"
             environment = {
                 "AWS_ACCESS_KEY_ID": GATEWAY_KEY,
                 "AWS_SECRET_ACCESS_KEY": GATEWAY_SECRET,

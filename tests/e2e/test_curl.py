@@ -152,16 +152,18 @@ def test_lists(curl: Curl) -> None:
     assert curl("/inference-profiles?maxResults=5").json()["inferenceProfileSummaries"]
 
 
-@pytest.mark.parametrize("fault", ["throttle", "throttle-first-frame"])
-def test_throttle(curl: Curl, gateway: Callable[..., Sluice], fault: str) -> None:
+@pytest.mark.parametrize(
+    ("fault", "kind"), [("throttle", "requests"), ("throttle-first-frame", "tokens")]
+)
+def test_throttle(curl: Curl, gateway: Callable[..., Sluice], fault: str, kind: str) -> None:
     """Waited for, in the head or behind a 200, until the client's deadline."""
     headers = ("-H", f"x-simulator-fault: {fault}", "-H", "x-sluice-timeout: 1")
     sluice = gateway(simulator=True)
     got = curl(f"/model/{LLAMA}/converse-stream", {"messages": MESSAGES}, *headers, at=sluice)
     assert got.status == 429
-    kind = got.get("x-amzn-errortype")
-    assert kind == "ThrottlingException:http://internal.amazon.com/coral/com.amazon.bedrock/"
-    assert got.json()["message"].startswith("requests: ")
+    name = got.get("x-amzn-errortype")
+    assert name == "ThrottlingException:http://internal.amazon.com/coral/com.amazon.bedrock/"
+    assert got.json()["message"].startswith(f"{kind}: ")
     assert int(got.get("retry-after")) >= 1 and int(got.get("x-amz-retry-after")) > 0
     assert sluice.metrics()["sluice_throttles_total"] >= 1
 

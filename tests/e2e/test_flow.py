@@ -36,7 +36,14 @@ ANSWER = (
     b'"usage":{"inputTokens":3,"outputTokens":2,"totalTokens":5}}'
 )
 BODY = json.dumps({"messages": MESSAGES}).encode()
+# A request that nothing else is to answer: not the cache, nor a flight of the same meaning.
+ALONE = (b"Cache-Control", b"no-store")
 WORDS = ["a", "sluice", "gate", "controls", "a", "flow"]
+
+
+def numbered(n: int) -> bytes:
+    """A body of its own: equal ones share their answer."""
+    return json.dumps({"messages": [{"role": "user", "content": [{"text": f"No. {n}"}]}]}).encode()
 
 
 def connect(sluice: Sluice) -> wire.Client:
@@ -99,15 +106,16 @@ def test_only_the_same_request_rejoins(
     gate = Gate()
     upstream.answer = [gate, *reply(200, ANSWER)]
     sluice = gateway(upstream=upstream.url)
-    first = [(b"amz-sdk-invocation-id", b"11111111-2222-3333-4444-555555555555")]
+    headers = [(b"Host", b"localhost"), ALONE]
+    first = [*headers, (b"amz-sdk-invocation-id", b"11111111-2222-3333-4444-555555555555")]
     with connect(sluice) as one, connect(sluice) as two:
-        one.send(wire.request("POST", CONVERSE, [(b"Host", b"localhost"), *first], BODY))
+        one.send(wire.request("POST", CONVERSE, first, BODY))
         upstream.wait_requests(1)
-        headers = [(b"Host", b"localhost"), (b"amz-sdk-invocation-id", second)]
+        headers += [(b"amz-sdk-invocation-id", second)]
         two.send(wire.request("POST", CONVERSE, headers, body))
         upstream.wait_requests(2)
         gate.open()
-        assert [c.read().get("x-sluice-cache") for c in (one, two)] == ["miss", "miss"]
+        assert [c.read().get("x-sluice-cache") for c in (one, two)] == ["bypass", "bypass"]
 
 
 def test_error_is_not_kept_for_a_retry(upstream: Upstream, gateway: Start) -> None:
@@ -204,7 +212,6 @@ def test_another_guardrail_is_another_request(upstream: Upstream, gateway: Start
 @pytest.mark.parametrize(
     ("name", "status", "kind"),
     [
-        ("throttlingException", 429, "ThrottlingException"),
         ("serviceUnavailableException", 503, "ServiceUnavailableException"),
         ("internalServerException", 500, "InternalServerException"),
     ],
@@ -221,6 +228,44 @@ def test_refusal_in_the_first_frame(
     response = caught.value.response
     assert response["Error"] == {"Code": kind, "Message": "Too many t\u00f6kens."}
     assert response["ResponseMetadata"]["HTTPStatusCode"] == status
+    assert len(upstream.requests) == 3, "tried again as often as retry.max_attempts says"
+
+
+@pytest.mark.parametrize(
+    ("message", "kind"),
+    [
+        (b"Too many tokens, please wait before trying again.", "tokens"),
+        (b"Too many requests, please wait before trying again.", "requests"),
+        (b"Not now.", "health"),
+    ],
+)
+def test_throttle_in_the_first_frame(
+    upstream: Upstream, gateway: Start, message: bytes, kind: str
+) -> None:
+    """Waited for until the client's deadline; then told with its status and what is short."""
+    upstream.answer = stream([wire.exception("throttlingException", b'{"message":"%s"}' % message)])
+    sluice = gateway(upstream=upstream.url)
+    with connect(sluice) as client:
+        got = client.ask("POST", STREAM, [(b"x-sluice-timeout", b"1")], BODY)
+    assert (got.status, got.error_type, got.whole) == (429, "ThrottlingException", True)
+    assert json.loads(got.body)["message"].startswith(f"{kind}: ")
+    assert int(got.get("retry-after") or 0) >= 1 and int(got.get("x-amz-retry-after") or 0) > 0
+
+
+def test_throttle_is_absorbed(upstream: Upstream, gateway: Start) -> None:
+    """Two refusals, one in the head and one behind a 200; the client sees the answer alone."""
+    frames = wire.converse_stream(WORDS)
+    refusal = wire.exception("throttlingException", b'{"message":"Too many requests."}')
+    answers = iter(
+        [error(429, "ThrottlingException", "Too many requests."), stream([refusal]), stream(frames)]
+    )
+    upstream.answer = lambda _: next(answers)
+    sluice = gateway(upstream=upstream.url, settings={"retry.backoff": "50ms"})
+    with connect(sluice) as client:
+        got = client.ask("POST", STREAM, [], BODY)
+    assert (got.status, got.body, got.whole) == (200, b"".join(frames), True)
+    assert got.get("x-sluice-attempts") == "3"
+    assert sluice.metrics()["sluice_throttles_total"] == 2
 
 
 def test_first_frame_in_pieces_is_awaited(upstream: Upstream, gateway: Start) -> None:
@@ -420,10 +465,10 @@ def test_truncated_answer_is_no_success(
         got = client.ask("POST", CONVERSE, [], BODY)
     if size < 1 << 20:
         assert (got.status, got.error_type) == (503, "ServiceUnavailableException")
-        assert got.whole
+        assert got.whole and len(upstream.requests) == 3
     else:  # part of it may be on its way already
         assert got.status == 503 if got.whole else got.status == 200
-    assert sluice.metrics()["sluice_attempts_lost_total"] == 1
+    assert sluice.metrics()["sluice_attempts_lost_total"] == len(upstream.requests)
 
 
 @pytest.mark.parametrize("end", ENDS)
@@ -555,8 +600,8 @@ def test_calls_wait_for_their_turn(upstream: Upstream, gateway: Start) -> None:
     upstream.answer = script
     sluice = gateway(upstream=upstream.url, settings={"upstream.max_in_flight": 2})
     clients = [connect(sluice) for _ in range(5)]
-    for client in clients:
-        client.send(wire.request("POST", CONVERSE, [(b"Host", b"localhost")], BODY))
+    for n, client in enumerate(clients):
+        client.send(wire.request("POST", CONVERSE, [(b"Host", b"localhost")], numbered(n)))
     sluice.wait_metric("sluice_queued", 3)
     for served in range(5):
         upstream.wait_requests(min(served + 2, 5))
@@ -578,10 +623,10 @@ def test_queue_is_full(upstream: Upstream, gateway: Start) -> None:
     with first, second:
         first.send(wire.request("POST", CONVERSE, [(b"Host", b"localhost")], BODY))
         upstream.wait_requests(1)
-        second.send(wire.request("POST", CONVERSE, [(b"Host", b"localhost")], BODY))
+        second.send(wire.request("POST", CONVERSE, [(b"Host", b"localhost")], numbered(2)))
         sluice.wait_metric("sluice_queued")
         with connect(sluice) as third:
-            got = third.ask("POST", CONVERSE, [], BODY)
+            got = third.ask("POST", CONVERSE, [], numbered(3))
         assert (got.status, got.error_type) == (429, "ThrottlingException")
         assert "capacity" in json.loads(got.body)["message"]
         assert int(got.get("retry-after") or 0) >= 1
@@ -599,7 +644,7 @@ def test_queue_wait_ends(upstream: Upstream, gateway: Start) -> None:
         first.send(wire.request("POST", CONVERSE, [(b"Host", b"localhost")], BODY))
         upstream.wait_requests(1)
         began = time.monotonic()
-        got = second.ask("POST", CONVERSE, [], BODY)
+        got = second.ask("POST", CONVERSE, [], numbered(2))
         assert (got.status, got.error_type) == (429, "ThrottlingException")
         assert time.monotonic() - began >= 0.1
         assert got.get("retry-after") is not None
@@ -615,7 +660,7 @@ def test_leaving_frees_the_place_in_the_queue(upstream: Upstream, gateway: Start
         first.send(wire.request("POST", CONVERSE, [(b"Host", b"localhost")], BODY))
         upstream.wait_requests(1)
         with connect(sluice) as second:
-            second.send(wire.request("POST", CONVERSE, [(b"Host", b"localhost")], BODY))
+            second.send(wire.request("POST", CONVERSE, [(b"Host", b"localhost")], numbered(2)))
             sluice.wait_metric("sluice_queued")
         wait_until(lambda: sluice.metrics()["sluice_queued"] == 0, "the queue is empty")
         gate.open()

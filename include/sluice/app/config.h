@@ -134,6 +134,9 @@ struct sl_config {
         struct sl_string_list trusted_hosts;
         uint32_t reload_ms;
     } keys;
+    struct {
+        uint64_t keep_ms; /* 0: for good */
+    } ledger;
     const char *prices; /* file whose rows win over the built-in ones; NULL: none */
     uint64_t memory_max;
     uint32_t linger_ms; /* of a dispatched flight without readers */

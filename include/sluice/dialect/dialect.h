@@ -18,6 +18,7 @@
 struct sl_sessions;
 
 struct sl_dialect_settings {
+    bool no_meaning;  /* nothing is ever cached: native bodies need no digest of their meaning */
     bool map_retired; /* withdrawn models are served by their successor; else refused as by Bedrock
                        */
     /* Successors from the configuration come first; the built-in table follows. NULL: none. */

@@ -14,7 +14,7 @@
  * it gets at least its share, 16 : 4 : 1 of tokens while all want), tenants of a class by deficit
  * round-robin over reserved tokens, tickets of a tenant in order of arrival. A head that does not
  * fit yet may be overtaken by at most its own size in tokens; then its pool is held for it. All
- * operations are O(1) or O(log n); none depends on how many wait.
+ * operations are O(1) or O(log n) in the number of tenants; none depends on how many wait.
  *
  * Waiting is bounded in number, bytes and time. What cannot start before its deadline by the
  * forecast is refused at once, with the wait computed.
@@ -79,6 +79,7 @@ struct sl_ticket {
 
 SL_NODISCARD struct sl_queue *sl_queue_new(const struct sl_queue_settings *settings);
 void sl_queue_free(struct sl_queue *queue); /* nothing may wait or run */
+/* Also to be called after pools were configured: what sleeps is looked at again. */
 void sl_queue_configure(struct sl_queue *queue, const struct sl_queue_settings *settings);
 
 /* A line over its routes (copied; at most SL_LINE_ROUTES_MAX). A line without limits is one whose
@@ -108,7 +109,8 @@ SL_NODISCARD int sl_queue_submit(struct sl_queue *queue, struct sl_line *line,
 /* The next ticket that may start now, granted, its reservation taken; NULL when none may. */
 struct sl_ticket *sl_queue_next(struct sl_queue *queue, uint64_t now, uint64_t wall);
 /* A waiting ticket whose deadline (or max_wait) or fallback_at has come, taken out (IDLE);
- * *expired tells which. *why as computed for its Retry-After. NULL when none. */
+ * *expired tells which. *why as computed for its Retry-After. NULL when none. It comes up to 1.05
+ * ms after its time (base/wheel.h), never before. */
 struct sl_ticket *sl_queue_due(struct sl_queue *queue, uint64_t now, uint64_t wall, bool *expired,
                                struct sl_refusal *why);
 /* When _next or _due may have something without anything else happening; SL_NEVER: not by time. */
@@ -124,7 +126,8 @@ SL_NODISCARD int sl_queue_requeue(struct sl_queue *queue, struct sl_ticket *tick
                                   struct sl_refusal *why);
 /* Takes a waiting ticket out. O(1) but for its deadline, O(log n). */
 void sl_queue_cancel(struct sl_queue *queue, struct sl_ticket *ticket);
-/* A waiting ticket's class or deadline changes: somebody joined its flight, or left. */
+/* A waiting ticket's class or deadline changes: somebody joined its flight, or left. Without memory
+ * it stays in its class. */
 void sl_queue_change(struct sl_queue *queue, struct sl_ticket *ticket, enum sl_class priority,
                      uint64_t deadline);
 /* The forecast of the wait for a call of that size on that line, were it submitted now. */

@@ -5,8 +5,8 @@
  * thread.
  *
  * Tables: keys (one row a key, a `changes` counter that tells others to read again), ledger (one
- * row an exchange). Schema version in user_version; an unknown newer one is refused with a
- * sentence.
+ * row an exchange, deleted once it is older than the store is told to keep it). Schema version in
+ * user_version; an unknown newer one is refused with a sentence.
  */
 #ifndef SLUICE_STORE_STORE_H
 #define SLUICE_STORE_STORE_H
@@ -71,6 +71,30 @@ struct sl_ledger_row {
 };
 SL_NODISCARD int sl_db_ledger_insert(struct sl_db *db, const struct sl_ledger_row *rows,
                                      size_t count, char *why, size_t n);
+/* Deletes rows from before a moment, `most` of them at most; *deleted says how many there were. */
+SL_NODISCARD int sl_db_ledger_prune(struct sl_db *db, uint64_t before_ms, size_t most,
+                                    size_t *deleted, char *why, size_t n);
+
+/* The ledger added up: one sum a model, key or day (UTC). */
+enum sl_sum_by { SL_SUM_BY_MODEL, SL_SUM_BY_KEY, SL_SUM_BY_DAY };
+struct sl_ledger_sum {
+    char group[256]; /* model as it was asked for, key's id (empty: without a key), 2026-11-22 */
+    char name[72];   /* the key's; empty: not by key, or it has no row any more */
+    int64_t requests;
+    int64_t failed; /* answered with anything but 2xx */
+    int64_t shared; /* answered from the cache, or by a call that ran already */
+    /* What Bedrock was asked for, so of requests that were not shared. */
+    int64_t input, output, cache_read, cache_write;
+    int64_t cost, saved; /* nano-dollars; of what is known */
+    int64_t unpriced;    /* succeeded, but what they cost is not known */
+};
+/*
+ * Calls visit for each group of rows from since_ms on: days in order, others by cost, the dearest
+ * first. Reads what the index on time selects, and writes nothing: other processes go on.
+ */
+SL_NODISCARD int sl_db_ledger_sum(struct sl_db *db, enum sl_sum_by by, uint64_t since_ms,
+                                  void (*visit)(void *ctx, const struct sl_ledger_sum *sum),
+                                  void *ctx, char *why, size_t n);
 
 /* Jobs (files and work) that may wait. */
 #define SL_STORE_JOBS 1024
@@ -86,8 +110,11 @@ void sl_store_free(struct sl_store *store);
  * (a disk that does not take writes must not stop the gateway). */
 void sl_store_ledger(struct sl_store *store, const struct sl_ledger_row *row);
 uint64_t sl_store_dropped(const struct sl_store *store);
-/* False, and a sentence in why, while the last batch could not be written or keys not be read: it
- * is tried again every second. */
+/* Deletes rows older than that, now and as they grow old, some at a time; 0: none, as from the
+ * start. */
+void sl_store_keep_ledger(struct sl_store *store, uint64_t keep_ms);
+/* False, and a sentence in why, while the last batch could not be written (it is tried again every
+ * second), or old rows not be deleted, or keys not be read. */
 bool sl_store_is_well(struct sl_store *store, char *why, size_t n);
 /* Looks every interval whether keys changed (also by other processes); reads them then and calls
  * visit for each on the loop, some each turn, with NULL behind the last. Also at once. Once a

@@ -343,7 +343,16 @@ static void a_large_one_must_be_worth_its_victims(void **state) {
             if (!has(cache, key))
                 put(cache, key, 1000);
     assert_false(has(cache, 5000));
+    assert_false(has(cache, 7000));
+    assert_true(put(cache, 7000, 1000));
+    struct sl_cache_stats before = sl_cache_stats(cache);
     assert_false(put(cache, 5000, 300000));
+    /* Nothing goes for one that is refused, not even what waits in the window. */
+    struct sl_cache_stats after = sl_cache_stats(cache);
+    assert_int_equal(after.refused, before.refused + 1);
+    assert_int_equal(after.evicted, before.evicted);
+    assert_int_equal(after.entries, before.entries);
+    assert_true(has(cache, 7000));
     for (int i = 0; i < 4; i++) {
         assert_false(has(cache, 6000));
         assert_false(has(cache, 5000));

@@ -258,6 +258,53 @@ static void lies_with_right_checksums(void **state) {
     sl_buf_done(&file);
 }
 
+/* A record is as long as what is in it. */
+static void more_than_an_entry_is_damage(void **state) {
+    (void)state;
+    struct sl_buf file, longer;
+    struct sl_cache *cache = make_cache(SL_EVICT_LRU);
+    assert_true(sl_cache_put(cache, streamed_kept(1), 0));
+    write_all(cache, &file);
+    sl_cache_free(cache);
+    const size_t start = 32, size = file.len - 28 - 4 - start;
+    char crc[4];
+    sl_buf_init(&longer, MIB);
+    assert_int_equal(sl_buf_add(&longer, sl_slice_of(file.ptr, start + size)), SL_OK);
+    put_u32(longer.ptr + 20, (uint32_t)size + 1);
+    put_u32(longer.ptr + 28, sl_crc32(0, sl_slice_of(longer.ptr + 16, 12)));
+    assert_int_equal(sl_buf_add_byte(&longer, 'x'), SL_OK);
+    put_u32(crc, sl_crc32(0, sl_slice_of(longer.ptr + start, size + 1)));
+    assert_int_equal(sl_buf_add(&longer, sl_slice_of(crc, 4)), SL_OK);
+    assert_int_equal(sl_snapshot_end(&longer, 1), SL_OK);
+    struct sl_snapshot_report report = load(sl_buf_slice(&longer), 0, NULL);
+    assert_null(report.ignored);
+    assert_int_equal(report.damaged, 1);
+    assert_int_equal(report.taken, 0);
+    sl_buf_done(&file);
+    sl_buf_done(&longer);
+}
+
+/* Without a pace that makes sense an answer is still an answer. */
+static void a_pace_out_of_order_is_left_out(void **state) {
+    (void)state;
+    static struct sl_pace paces[][2] = {{{10, 1}, {9, 2}}, {{10, 1}, {91, 2}}, {{10, 1}, {90, 2}}};
+    for (int i = 0; i < 3; i++) {
+        struct sl_buf file;
+        struct sl_cache *cache = make_cache(SL_EVICT_LRU), *again;
+        struct sl_response_head head = {.status = 200, .content_length = SL_LENGTH_UNKNOWN};
+        struct sl_kept_meta meta = {.expires_at = NEVER, .pace = paces[i], .pace_count = 2};
+        memcpy(meta.digest, digest_of(1), SL_DIGEST_SIZE);
+        assert_true(sl_cache_put(cache, sl_kept_from(&head, body_of(1, 90), &meta), 0));
+        write_all(cache, &file);
+        assert_int_equal(load(sl_buf_slice(&file), 0, &again).taken, 1);
+        struct sl_kept *kept = sl_cache_find(again, digest_of(1), 0);
+        assert_int_equal(kept->meta.pace_count, i == 2 ? 2 : 0);
+        sl_cache_free(cache);
+        sl_cache_free(again);
+        sl_buf_done(&file);
+    }
+}
+
 static void lack_of_memory_loses_entries_not_the_process(void **state) {
     (void)state;
     struct sl_buf file;
@@ -292,6 +339,8 @@ int main(void) {
         cmocka_unit_test(flipped_at_every_bit),
         cmocka_unit_test(another_version_is_left_alone),
         cmocka_unit_test(lies_with_right_checksums),
+        cmocka_unit_test(more_than_an_entry_is_damage),
+        cmocka_unit_test(a_pace_out_of_order_is_left_out),
         cmocka_unit_test(lack_of_memory_loses_entries_not_the_process),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1069,6 +1069,86 @@ static void test_not_http2(void **state) {
     }
 }
 
+/* ---- frames for streams that are closed ---- */
+
+/* Runs until these bytes have come. */
+static void expect_bytes(struct rig *rig, int fd, const char *bytes, size_t len) {
+    static char got[65536];
+    size_t have = 0;
+    uv_timer_start(&rig->guard, on_guard, GUARD_MS, 0);
+    while (have < len || !memmem(got, have, bytes, len)) {
+        assert_false(rig->guard_fired);
+        ssize_t n = recv(fd, got + have, sizeof(got) - have, MSG_DONTWAIT);
+        assert_true(n > 0 || (n < 0 && errno == EAGAIN));
+        have += n > 0 ? (size_t)n : 0;
+        uv_run(&rig->uv, UV_RUN_NOWAIT);
+    }
+    uv_timer_stop(&rig->guard);
+}
+
+#define RST_STREAM_1(code) "\0\0\4\3\0\0\0\0\1\0\0\0" code
+#define GOAWAY(last, code) "\0\0\x08\7\0\0\0\0\0\0\0\0" last "\0\0\0" code
+
+/* Request 1 is served and over, then request 5; id 3 stays unused. What follows, byte by byte, must
+ * be answered so. */
+static void expect_closed(const char *frames, size_t len, const char *answer, size_t answer_len) {
+    struct rig rig;
+    rig_open(&rig, NULL, NULL);
+    int fd = dial(&rig, 0);
+    char request[32];
+    send_all(&rig, fd, preface, sizeof(preface) - 1);
+    for (uint32_t id = 1; id <= 5; id += 4) {
+        send_all(&rig, fd, request, put_request(request, id, true));
+        RUN_UNTIL(&rig, rig.count == 1 + id / 4);
+        respond(rig.exchanges[rig.count - 1], 200, 1, 1, true);
+        RUN_UNTIL(&rig, rig.closed == rig.count);
+    }
+    for (size_t i = 0; i < len; i++) {
+        assert_int_equal(send(fd, frames + i, 1, MSG_NOSIGNAL), 1);
+        uv_run(&rig.uv, UV_RUN_NOWAIT);
+    }
+    expect_bytes(&rig, fd, answer, answer_len);
+    assert_int_equal(rig.count, 2);
+    close(fd);
+    RUN_UNTIL(&rig, sl_front_stats(rig.front).connections == 0);
+    rig_close(&rig);
+}
+
+static void test_frames_for_closed_streams(void **state) {
+    (void)state;
+    static const char data[] = "\0\0\1\0\1\0\0\0\1x";
+    static const char again[] = "\0\0\6\1\5\0\0\0\1\x82\x86\x84\x41\x01x";
+    static const char skipped[] = "\0\0\6\1\5\0\0\0\3\x82\x86\x84\x41\x01x";
+    expect_closed(data, sizeof(data) - 1, RST_STREAM_1("\5"), 13);
+    expect_closed(again, sizeof(again) - 1, GOAWAY("\5", "\5"), 17);
+    expect_closed(skipped, sizeof(skipped) - 1, GOAWAY("\5", "\1"), 17);
+}
+
+/* A body that crosses our RST_STREAM is nobody's mistake. */
+static void test_frames_that_crossed_a_reset(void **state) {
+    (void)state;
+    static const char data[] = "\0\0\1\0\1\0\0\0\1x";
+    struct rig rig;
+    rig_open(&rig, NULL, NULL);
+    int fd = dial(&rig, 0);
+    char request[32];
+    send_all(&rig, fd, preface, sizeof(preface) - 1);
+    send_all(&rig, fd, request, put_request(request, 1, false));
+    RUN_UNTIL(&rig, rig.count == 1);
+    respond(rig.exchanges[0], 200, 1, 1, true);
+    expect_bytes(&rig, fd, RST_STREAM_1("\0"), 13);
+    send_all(&rig, fd, data, sizeof(data) - 1);
+    send_all(&rig, fd, request, put_request(request, 3, true));
+    RUN_UNTIL(&rig, rig.count == 2);
+    respond(rig.exchanges[1], 200, 1, 1, true);
+    RUN_UNTIL(&rig, rig.closed == 2);
+    assert_int_equal(rig.exchanges[1]->reason, SL_CLOSE_DONE);
+    assert_false(is_closed(fd));
+    close(fd);
+    RUN_UNTIL(&rig, sl_front_stats(rig.front).connections == 0);
+    rig_close(&rig);
+}
+
 /* ---- memory ---- */
 
 /* Whatever allocation fails, every exchange is closed once and the front serves the next
@@ -1196,6 +1276,8 @@ int main(void) {
         cmocka_unit_test(test_each_head_has_its_time),
         cmocka_unit_test(test_floods),
         cmocka_unit_test(test_request_behind_goaway),
+        cmocka_unit_test(test_frames_for_closed_streams),
+        cmocka_unit_test(test_frames_that_crossed_a_reset),
         cmocka_unit_test(test_drain_without_an_answer),
         cmocka_unit_test(test_not_http2),
         cmocka_unit_test(test_allocation_failures),

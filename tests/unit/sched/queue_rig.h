@@ -106,7 +106,7 @@ static inline void rig_settle(struct rig *rig, struct sl_ticket *ticket) {
 
 /* Passes time until something may start; fails if nothing ever does. */
 static inline struct sl_ticket *rig_await(struct rig *rig) {
-    for (int looks = 0; looks < 1000; looks++) {
+    for (int looks = 0; looks < 100000; looks++) {
         struct sl_ticket *ticket = rig_next(rig);
         if (ticket)
             return ticket;

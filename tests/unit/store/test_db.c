@@ -308,6 +308,25 @@ static void test_ledger(void **state) {
                      1);
 }
 
+/* What is too old goes, a bounded number at a time; what sums read is in tests/unit/app. */
+static void test_prune(void **state) {
+    struct fixture *f = *state;
+    static struct sl_ledger_row rows[10];
+    size_t deleted = 77;
+    for (size_t i = 0; i < 10; i++)
+        rows[i] = (struct sl_ledger_row){.at_ms = 100 - i, .status = 200};
+    f->db = opened(f->path);
+    assert_int_equal(sl_db_ledger_insert(f->db, rows, 10, why, sizeof(why)), 0);
+    assert_int_equal(sl_db_ledger_prune(f->db, 98, 4, &deleted, why, sizeof(why)), 0);
+    assert_int_equal(deleted, 4);
+    assert_int_equal(ask_sql(f->path, "SELECT min(at_ms) FROM ledger"), 95); /* oldest first */
+    assert_int_equal(sl_db_ledger_prune(f->db, 98, 4, &deleted, why, sizeof(why)), 0);
+    assert_int_equal(deleted, 3);
+    assert_int_equal(sl_db_ledger_prune(f->db, 98, 4, &deleted, why, sizeof(why)), 0);
+    assert_int_equal(deleted, 0);
+    assert_int_equal(ask_sql(f->path, "SELECT count(*) FROM ledger WHERE at_ms >= 98"), 3);
+}
+
 /* A disk that is full: no batch is half written, and once there is room, writing goes on. */
 static void test_full_disk(void **state) {
     struct fixture *f = *state;
@@ -350,6 +369,7 @@ int main(void) {
         TEST(test_version_tells_of_other_processes),
         TEST(test_odd_row_is_refused),
         TEST(test_ledger),
+        TEST(test_prune),
         TEST(test_full_disk),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

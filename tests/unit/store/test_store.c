@@ -164,6 +164,24 @@ static void test_full_disk(void **state) {
     assert_int_equal(ask_sql(f->path, "SELECT count(*) FROM ledger"), 65536);
 }
 
+/* Old rows go in several steps; those that are young enough, and new ones, stay. */
+static void test_old_rows_go(void **state) {
+    struct fixture *f = *state;
+    uint64_t now = (uint64_t)sl_clock_wall_ms(), begin = sl_clock_monotonic();
+    for (int i = 0; i < 5000; i++)
+        sl_store_ledger(f->store, &(struct sl_ledger_row){.at_ms = now - 7200000, .status = 200});
+    for (int i = 0; i < 120; i++)
+        sl_store_ledger(f->store, &(struct sl_ledger_row){.at_ms = now, .status = 200});
+    while (ask_sql(f->path, "SELECT count(*) FROM ledger") < 5120)
+        assert_true(sl_clock_monotonic() - begin < 60 * SL_NS_PER_S);
+    sl_store_keep_ledger(f->store, 3600000);
+    while (ask_sql(f->path, "SELECT count(*) FROM ledger") > 120)
+        assert_true(sl_clock_monotonic() - begin < 60 * SL_NS_PER_S);
+    assert_true(sl_store_is_well(f->store, why, sizeof(why)));
+    free_store(f);
+    assert_int_equal(ask_sql(f->path, "SELECT count(*) FROM ledger"), 120);
+}
+
 static void test_no_memory_drops_a_row(void **state) {
     struct fixture *f = *state;
     sl_mem_fail_after(1);
@@ -333,6 +351,7 @@ int main(void) {
         TEST(test_rows_are_written_at_the_end),
         TEST(test_rows_are_written_in_time),
         TEST(test_full_disk),
+        TEST(test_old_rows_go),
         TEST(test_no_memory_drops_a_row),
         TEST(test_keys_are_seen),
         TEST(test_no_keys),
