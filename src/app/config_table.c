@@ -321,7 +321,7 @@ static const struct sl_config_key keys[] = {
      .fallback = "instant",
      .doc = "Pace of a kept stream: as fast as it is read, or as it was recorded."},
     {"cache.eviction", SL_CONFIG_CHOICE, FIELD(cache.eviction), .choices = eviction_choices,
-     .fallback = "tinylfu",
+     .fallback = "slru",
      .doc = "What goes when it is full: `lru` the least recently used, `slru` that, but what was "
             "asked for twice stays longer, `tinylfu` the least often used, so that many one-off "
             "prompts do not drive out the repeated ones."},

@@ -120,14 +120,10 @@ static bool add_item(struct sl_snapshot_job *job, struct sl_kept *kept) {
     return true;
 }
 
-/* Picks up some entries; true when that was all. What was evicted since is left out at its end, and
- * the walk goes on where it is still indexed. */
+/* Picks up some entries; true when that was all. */
 static bool pick_up(struct sl_snapshot_job *job, size_t most) {
     struct sl_cache *cache = sl_flow_cache(job->journal->flow);
-    size_t from = job->count;
-    while (from > 0 && !job->items[from - 1]->indexed)
-        from--;
-    struct sl_kept *kept = from > 0 ? job->items[from - 1] : NULL;
+    struct sl_kept *kept = job->count > 0 ? job->items[job->count - 1] : NULL;
     for (size_t i = 0; i < most; i++) {
         kept = sl_cache_next(cache, kept);
         if (!kept || !add_item(job, kept))

@@ -79,8 +79,11 @@ static void limits(void *ctx, const char *target, const char *region, struct sl_
     *initial = (struct sl_limits){.rpm = usual.rpm, .tpm = usual.tpm, .tpd = usual.tpd};
 }
 
-static void print_into(char *out, size_t size, struct sl_slice text) {
-    snprintf(out, size, "%.*s", SL_FMT(text));
+static void copy_into(char *out, size_t size, struct sl_slice text) {
+    size_t len = text.len < size ? text.len : size - 1;
+    if (len > 0)
+        memcpy(out, text.ptr, len);
+    out[len] = '\0';
 }
 
 static uint32_t ms_of(uint64_t ns) {
@@ -102,12 +105,12 @@ static void record(void *ctx, const struct sl_flow_record *r) {
                                 .estimated = r->estimated};
     if (!p->store)
         return;
-    print_into(row.key_id, sizeof(row.key_id), sl_slice_str(r->client->id));
-    print_into(row.request_id, sizeof(row.request_id), sl_slice_str(r->id));
-    print_into(row.model, sizeof(row.model), r->model);
-    print_into(row.operation, sizeof(row.operation), r->operation);
-    print_into(row.target, sizeof(row.target), r->target);
-    print_into(row.cache, sizeof(row.cache), r->cache);
+    copy_into(row.key_id, sizeof(row.key_id), sl_slice_str(r->client->id));
+    copy_into(row.request_id, sizeof(row.request_id), sl_slice_str(r->id));
+    copy_into(row.model, sizeof(row.model), r->model);
+    copy_into(row.operation, sizeof(row.operation), r->operation);
+    copy_into(row.target, sizeof(row.target), r->target);
+    copy_into(row.cache, sizeof(row.cache), r->cache);
     sl_store_ledger(p->store, &row);
 }
 

@@ -1,5 +1,11 @@
 #include "app/span.h"
 
+#include <stdio.h>
+#include <string.h>
+
+#include "sluice/base/clock.h"
+#include "sluice/base/error.h"
+
 #define HOUR 3600
 #define DAY  (24 * HOUR)
 #define WEEK (7 * DAY)
@@ -25,4 +31,19 @@ bool sl_span_read(struct sl_slice text, uint64_t *seconds) {
             return true;
         }
     return false;
+}
+
+bool sl_span_read_day(struct sl_slice text, uint64_t *wall_s) {
+    char moment[SL_ISO_DATE_SIZE], back[SL_ISO_DATE_SIZE];
+    int64_t ms;
+    if (text.len != 10)
+        return false;
+    int len = snprintf(moment, sizeof(moment), "%.*sT00:00:00Z", SL_FMT(text));
+    if (sl_clock_parse_iso(moment, (size_t)len, &ms) != SL_OK || ms < 0)
+        return false;
+    sl_clock_iso_date(ms, back);
+    if (memcmp(moment, back, 10) != 0)
+        return false;
+    *wall_s = (uint64_t)ms / 1000;
+    return true;
 }

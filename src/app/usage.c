@@ -52,9 +52,7 @@ static bool read_by(const char *text, enum sl_sum_by *by) {
 
 /* "24h", "2w", "2026-11-22" (from its first moment on, UTC), "all" */
 static bool read_since(struct sl_slice text, uint64_t wall_ms, uint64_t *since_ms) {
-    char moment[SL_ISO_DATE_SIZE];
     uint64_t seconds;
-    int64_t ms;
     if (sl_slice_eq(text, SL_LIT("all"))) {
         *since_ms = 0;
         return true;
@@ -63,10 +61,9 @@ static bool read_since(struct sl_slice text, uint64_t wall_ms, uint64_t *since_m
         *since_ms = wall_ms > seconds * 1000 ? wall_ms - seconds * 1000 : 0;
         return true;
     }
-    int len = snprintf(moment, sizeof(moment), "%.*sT00:00:00Z", SL_FMT(text));
-    if (text.len != 10 || sl_clock_parse_iso(moment, (size_t)len, &ms) != SL_OK || ms < 0)
+    if (!sl_span_read_day(text, &seconds))
         return false;
-    *since_ms = (uint64_t)ms;
+    *since_ms = seconds * 1000;
     return true;
 }
 

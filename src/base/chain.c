@@ -171,12 +171,14 @@ int sl_chain_add(struct sl_chain *chain, struct sl_slice s) {
 
 /* Moves the hint to the chunk that holds the cursor's offset. */
 static struct sl_chunk *seek(const struct sl_chain *chain, struct sl_chain_cursor *cursor) {
-    bool stale = !cursor->chunk || cursor->chunk_start < chain->begin;
+    bool stale = !cursor->chunk || cursor->chunk_start < chain->begin ||
+                 cursor->shape != chain->shape;
     struct sl_chunk *chunk = stale ? chain->first : cursor->chunk;
     while (chunk && chunk->start + chunk->len <= cursor->offset && chunk->next)
         chunk = chunk->next;
     cursor->chunk = chunk;
     cursor->chunk_start = chunk ? chunk->start : 0;
+    cursor->shape = chain->shape;
     return chunk;
 }
 
@@ -221,6 +223,7 @@ void sl_chain_truncate(struct sl_chain *chain, uint64_t offset) {
     }
     last->len = (size_t)(offset - last->start);
     chain->last = last;
+    chain->shape++;
     chain->end = offset;
 }
 
@@ -249,6 +252,7 @@ int sl_chain_flatten(struct sl_chain *chain, size_t max, struct sl_slice *out) {
             drop_first(chain);
         }
         chain->first = chain->last = whole;
+        chain->shape++;
         chain->begin = begin;
         chain->end = end;
     }

@@ -63,8 +63,10 @@ static int fill_local(struct sl_exchange *x, const struct sl_response_head *head
      * exchange. */
     sl_answer_init(&x->local, &x->arena, NULL);
     int err = sl_answer_add(&x->local, body);
-    if (err)
+    if (err) {
+        sl_answer_done(&x->local);
         return err;
+    }
     sl_answer_set_head(&x->local, head);
     sl_answer_finish(&x->local);
     return SL_OK;
@@ -142,16 +144,13 @@ static void answer_health(struct sl_exchange *x) {
 static void on_deadline(void *ctx) {
     struct sl_exchange *x = ctx;
     struct sl_flight *f = x->flight;
-    struct sl_refusal why = {SL_SCARCE_CAPACITY, SL_NS_PER_S};
+    struct sl_slice message;
     if (x->state != SL_EXCHANGE_WAITING || !f || f->state != SL_FLIGHT_QUEUED)
         return;
     f->flow->metrics->queue_refused++;
-    sl_line_forecast(f->line->line, x->priority, f->reserved, x->flow->loop->now,
-                     sl_flow_wall(x->flow), &why.kind);
-    sl_exchange_refuse(x, SL_FAILURE_THROTTLED, 0,
-                       SL_LIT("The request waited for as long as it allows (x-sluice-timeout). "
-                              "Please wait before trying again."),
-                       why.wait_ns / SL_NS_PER_MS);
+    struct sl_refusal why = sl_flight_shortage(f, x->priority);
+    uint64_t retry_after_ms = sl_refusal_tell(&why, &x->arena, &message);
+    sl_exchange_refuse(x, SL_FAILURE_THROTTLED, 0, message, retry_after_ms);
 }
 
 static struct sl_exchange *new_exchange(struct sl_flow *flow, struct sl_stream *stream,
@@ -292,7 +291,7 @@ static void begin_call(struct sl_exchange *x) {
         sl_stream_abort(x->stream);
         return;
     }
-    x->flight->client = sl_exchange_client(x);
+    x->flight->client = x->stranger ? sl_proof_claimed(&x->proof) : sl_exchange_client(x);
     sl_keys_hold(x->flight->client);
     x->has_grants = !x->flight->client->unlimited;
     if (x->has_grants)
@@ -345,10 +344,12 @@ static void on_fault(void *ctx, int status, const char *why) {
 static void on_body(void *ctx, struct sl_slice bytes) {
     struct sl_exchange *x = ctx;
     x->received += bytes.len;
-    if (x->state != SL_EXCHANGE_RECEIVING || x->decode.failure)
+    if (x->state != SL_EXCHANGE_RECEIVING)
         return; /* answered already: the rest is of no interest */
     if (x->stranger)
-        sl_sha256_update(&x->received_hash, bytes);
+        sl_sha256_update(&x->received_hash, bytes); /* to its end, whatever it says */
+    if (x->decode.failure)
+        return;
     if (x->has_grants)
         sl_grants_feed(&x->grants, bytes);
     if (x->dialect->body(&x->decode, bytes) != SL_OK) {
@@ -438,7 +439,14 @@ static bool permit(struct sl_exchange *x) {
     struct sl_slice why = sl_grants_refusal(x);
     if (why.len > 0)
         sl_exchange_refuse(x, SL_FAILURE_DENIED, 0, why, 0);
-    return why.len == 0;
+    else if (x->has_grants && x->grants.unreadable)
+        sl_exchange_refuse(x, SL_FAILURE_VALIDATION, 0,
+                           SL_LIT("Malformed input request: the body is no JSON that can be "
+                                  "checked, please reformat your input and try again."),
+                           0);
+    else
+        return true;
+    return false;
 }
 
 /* What the client wishes of its wait; it may ask for less than its key has, never for more. */
@@ -451,11 +459,11 @@ static void take_wishes(struct sl_exchange *x) {
     else if (!client->unlimited && call->priority < client->priority)
         call->priority = client->priority;
     x->priority = call->priority;
-    uint64_t wait_ns;
+    uint64_t wait_ns, deadline;
     if (call->timeout_ms > 0 && !__builtin_mul_overflow(call->timeout_ms, SL_NS_PER_MS, &wait_ns) &&
-        !__builtin_add_overflow(x->started, wait_ns, &x->deadline) &&
-        sl_timer_set(x->flow->loop, &x->deadline_timer, x->deadline) != SL_OK)
-        x->deadline = SL_NEVER; /* no timer to be had: the queue's own bound holds */
+        !__builtin_add_overflow(x->started, wait_ns, &deadline) &&
+        sl_timer_set(x->flow->loop, &x->deadline_timer, deadline) == SL_OK)
+        x->deadline = deadline; /* else, with no timer to be had, the queue's own bound holds */
 }
 
 static void read_answer(struct sl_exchange *x, struct sl_answer *answer) {

@@ -173,7 +173,7 @@ static struct sl_slice next_fallback(const struct sl_flight *f) {
     const struct sl_flow_policy *policy = &f->flow->settings.policy;
     if (!policy->fallback || !may_fall_back(f))
         return SL_EMPTY;
-    return policy->fallback(policy->ctx, f->call.model, f->fallback);
+    return policy->fallback(policy->ctx, f->asked, f->fallback);
 }
 
 static struct sl_demand demand_of(struct sl_flight *f, uint64_t deadline) {
@@ -189,7 +189,7 @@ static struct sl_demand demand_of(struct sl_flight *f, uint64_t deadline) {
         f->estimated_input = sl_estimate_input(&f->line->estimator, &f->call.load);
         demand.tokens = f->reserved = f->estimated_input + reserved_output(f);
     }
-    if (next_fallback(f).len > 0)
+    if (!f->stays && next_fallback(f).len > 0)
         demand.fallback_at = flow->loop->now + flow->settings.fallback_after_ns;
     return demand;
 }
@@ -214,19 +214,44 @@ static struct sl_slice reason_of(enum sl_scarcity kind) {
     }
 }
 
-void sl_flight_refuse(struct sl_flight *f, const struct sl_refusal *why) {
-    struct sl_slice message;
+uint64_t sl_refusal_tell(const struct sl_refusal *why, struct sl_arena *arena,
+                         struct sl_slice *message) {
     uint64_t ms = why->wait_ns == SL_NEVER ? 0 : why->wait_ns / SL_NS_PER_MS;
-    f->flow->metrics->queue_refused++;
-    f->queue_ns = f->flow->loop->now - f->ticket.queued_at;
-    f->retry_after_ms = ms > 0 ? ms : 1000;
-    if (sl_arena_printf(&f->arena, &message,
+    if (ms == 0)
+        ms = 1000;
+    if (sl_arena_printf(arena, message,
                         "%s: %.*s, and the request cannot wait long enough. Please wait %llu s "
                         "before trying again.",
                         sl_scarcity_name(why->kind), SL_FMT(reason_of(why->kind)),
-                        (unsigned long long)((f->retry_after_ms + 999) / 1000)) != SL_OK)
-        message = SL_OUT_OF_MEMORY;
+                        (unsigned long long)((ms + 999) / 1000)) != SL_OK)
+        *message = SL_OUT_OF_MEMORY;
+    return ms;
+}
+
+/* What could start just now, but too late, has waited for what upstream refused it for. */
+static void name_shortage(const struct sl_flight *f, struct sl_refusal *why) {
+    if (why->kind != SL_SCARCE_NOTHING && why->kind != SL_SCARCE_CAPACITY)
+        return;
+    why->kind = f->refused_for ? f->refused_for : SL_SCARCE_CAPACITY;
+}
+
+void sl_flight_refuse(struct sl_flight *f, const struct sl_refusal *why) {
+    struct sl_refusal told = *why;
+    struct sl_slice message;
+    name_shortage(f, &told);
+    f->flow->metrics->queue_refused++;
+    f->queue_ns = f->flow->loop->now - f->ticket.queued_at;
+    f->retry_after_ms = sl_refusal_tell(&told, &f->arena, &message);
     sl_flight_fail(f, SL_FAILURE_THROTTLED, message);
+}
+
+struct sl_refusal sl_flight_shortage(const struct sl_flight *f, enum sl_class priority) {
+    const struct sl_flow *flow = f->flow;
+    struct sl_refusal why;
+    why.wait_ns = sl_line_forecast(f->line->line, priority, f->reserved, flow->loop->now,
+                                   sl_flow_wall(flow), &why.kind);
+    name_shortage(f, &why);
+    return why;
 }
 
 /* Into the line of the call's model. */
@@ -276,6 +301,7 @@ static int edit(struct sl_flight *f) {
 void sl_flight_submit(struct sl_flight *f, uint64_t deadline) {
     struct sl_refusal why;
     f->path_asked = f->call.target;
+    f->asked = f->call.model;
     if (f->path_model.len == 0)
         f->path_model = f->call.model;
     f->ticket.queued_at = f->flow->loop->now;
@@ -292,14 +318,33 @@ void sl_flight_submit(struct sl_flight *f, uint64_t deadline) {
         sl_flight_refuse(f, &why);
 }
 
+/* Into another model's line. Who asks for the model that was asked for is not to find this. */
+static int change_model(struct sl_flight *f, struct sl_slice model) {
+    struct sl_slice former = f->call.model;
+    struct sl_refusal why;
+    int err = sl_arena_copy(&f->arena, model, &f->call.model);
+    if (f->ticket.state == SL_TICKET_WAITING)
+        sl_queue_cancel(f->flow->queue, &f->ticket);
+    if (!err)
+        err = enqueue(f, f->ticket.demand.deadline, &why);
+    if (err) {
+        f->call.model = former;
+        return err;
+    }
+    f->call.served_model = f->call.model;
+    f->cacheable = false;
+    sl_sharing_withdraw(f, &f->same);
+    sl_answer_let_go(&f->answer);
+    return SL_OK;
+}
+
 /* The next model in the list that could start before this one, or any when this one cannot at all.
  */
 static bool fall_back(struct sl_flight *f, bool must) {
     struct sl_flow *flow = f->flow;
     uint64_t now = flow->loop->now, wall = sl_flow_wall(flow);
     enum sl_scarcity kind;
-    struct sl_refusal why;
-    struct sl_slice model, asked = f->call.model;
+    struct sl_slice model;
     uint64_t own = must || !f->line ? SL_NEVER
                                     : sl_line_forecast(f->line->line, f->call.priority, f->reserved,
                                                        now, wall, &kind);
@@ -308,28 +353,22 @@ static bool fall_back(struct sl_flight *f, bool must) {
         if (!line || !sl_client_allows_model(f->client, model) ||
             sl_line_forecast(line->line, f->call.priority, f->reserved, now, wall, &kind) >= own)
             continue;
-        if (sl_arena_copy(&f->arena, model, &f->call.model) != SL_OK)
-            return false;
-        f->call.served_model = f->call.model;
-        f->cacheable = false; /* the key names the model asked for */
-        f->fallback++;
-        int err = enqueue(f, f->ticket.demand.deadline, &why);
-        if (err == SL_OK)
+        if (change_model(f, model) == SL_OK) {
+            f->fallback++;
             return true;
-        f->call.model = asked;
+        }
     }
     return false;
 }
 
 void sl_flight_due(struct sl_flight *f, bool expired, const struct sl_refusal *why) {
     struct sl_refusal again;
-    uint64_t deadline = f->ticket.demand.deadline;
     if (expired) {
         sl_flight_refuse(f, why);
     } else if (!fall_back(f, false)) {
-        /* Nobody else is faster: it waits on, and does not ask again. */
-        f->fallback = SIZE_MAX / 2;
-        if (enqueue(f, deadline, &again) != SL_OK)
+        f->stays = true;
+        if (f->ticket.state == SL_TICKET_IDLE && /* the other line had no room after all */
+            enqueue(f, f->ticket.demand.deadline, &again) != SL_OK)
             sl_flight_refuse(f, &again);
     }
 }
@@ -368,6 +407,18 @@ void sl_flight_dispatch(struct sl_flight *f) {
 
 /* ---- policy ---- */
 
+/* What the last attempt left goes; the ticket waits already. */
+static void begin_again(struct sl_flight *f) {
+    if (f->attempt)
+        sl_attempt_cancel(f->attempt);
+    f->attempt = NULL;
+    leave_target(f);
+    sl_answer_truncate(&f->answer);
+    sl_flight_forget(f);
+    sl_flight_set_state(f, SL_FLIGHT_QUEUED);
+    sl_flight_reconsider(f); /* readers came and left while it ran */
+}
+
 /* Back into the queue, where other targets and other times are to be had. */
 static void try_again(struct sl_flight *f, const struct sl_judgment *judged) {
     struct sl_flow *flow = f->flow;
@@ -377,6 +428,8 @@ static void try_again(struct sl_flight *f, const struct sl_judgment *judged) {
     f->attempt = NULL;
     sl_answer_truncate(&f->answer);
     leave_target(f);
+    f->refused_for =
+        judged->outcome.ending == SL_ENDING_THROTTLED ? judged->outcome.kind : SL_SCARCE_HEALTH;
     if (sl_queue_requeue(flow->queue, &f->ticket, &judged->outcome, flow->loop->now,
                          sl_flow_wall(flow), &why) != SL_OK &&
         !fall_back(f, true)) {
@@ -416,10 +469,7 @@ static void judge(struct sl_flight *f) {
         sl_queue_settle(f->flow->queue, &f->ticket, &judged.outcome, f->flow->loop->now,
                         sl_flow_wall(f->flow));
         if (fall_back(f, true)) {
-            leave_target(f);
-            sl_answer_truncate(&f->answer);
-            sl_flight_forget(f);
-            sl_flight_set_state(f, SL_FLIGHT_QUEUED);
+            begin_again(f);
             return;
         }
     }

@@ -42,7 +42,7 @@ static int on_token(void *ctx, const struct sl_json_token *token) {
     if (!token->last)
         return SL_OK;
     struct sl_slice uri = sl_buf_slice(&s->uri);
-    if (sl_slice_starts(uri, SL_LIT("s3://")) && !is_below(uri, s->prefix))
+    if (sl_slice_ieq(sl_slice_head(uri, 5), SL_LIT("s3://")) && !is_below(uri, s->prefix))
         s->outside = true;
     sl_buf_clear(&s->uri);
     return SL_OK;
@@ -56,7 +56,7 @@ void sl_grants_begin(struct sl_grants_scan *s, struct sl_slice s3_prefix) {
 
 void sl_grants_feed(struct sl_grants_scan *s, struct sl_slice bytes) {
     if (sl_json_feed(&s->tokenizer, bytes) != SL_OK)
-        return; /* no JSON: Bedrock refuses it, and reads no location in it */
+        s->unreadable = true; /* Bedrock's parser may be less strict, and read on */
 }
 
 void sl_grants_done(struct sl_grants_scan *s) {

@@ -139,7 +139,9 @@ struct sl_flight {
     struct sl_slice path_model;   /* that it names */
     struct sl_slice
         route_model; /* as the target was asked for it, where that differs; else empty */
-    size_t fallback; /* models fallen back to so far */
+    struct sl_slice asked;  /* the model whose list of fallbacks counts, however far it has fallen */
+    size_t fallback;        /* models of that list tried so far */
+    bool stays;             /* no other could start sooner: it waits on where it is */
     uint64_t estimated_input, reserved;
     struct sl_attempt *attempt;
     struct sl_follow follow;
@@ -157,6 +159,7 @@ struct sl_flight {
     bool estimated;        /* its usage is a guess: it was cut off, or upstream told none */
     enum sl_ending ending; /* of the attempt that is shown */
     uint32_t attempts, failures;
+    enum sl_scarcity refused_for; /* by upstream, the last time; NOTHING: never */
     uint64_t dispatched_at, head_at, queue_ns;
     enum sl_failure failure; /* why there is no answer; told by each reader's dialect */
     struct sl_slice message;
@@ -190,6 +193,7 @@ struct sl_grants_scan {
     char key[8];
     size_t key_len;
     bool in_key, outside;
+    bool unreadable; /* not the JSON that was looked through: what it holds is not known */
 };
 
 struct sl_exchange {
@@ -272,6 +276,11 @@ void sl_flight_set_state(struct sl_flight *flight, enum sl_flight_state to);
 /* No answer: each reader tells so in its own dialect. */
 void sl_flight_fail(struct sl_flight *flight, enum sl_failure kind, struct sl_slice message);
 void sl_flight_refuse(struct sl_flight *flight, const struct sl_refusal *why);
+/* What a queued flight waits for, and how long still, for a reader of that class. */
+struct sl_refusal sl_flight_shortage(const struct sl_flight *flight, enum sl_class priority);
+/* The refusal as a sentence, and its Retry-After in ms. */
+uint64_t sl_refusal_tell(const struct sl_refusal *why, struct sl_arena *arena,
+                         struct sl_slice *message);
 
 /* attempt.c */
 SL_NODISCARD int sl_flight_send(struct sl_flight *flight, const struct sl_model_route *route);

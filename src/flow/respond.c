@@ -418,5 +418,7 @@ void sl_respond_done(struct sl_exchange *x) {
         x->encoder->ops->free(x->encoder);
     x->encoder = NULL;
     sl_chain_done(&x->encoded);
+    x->encoded_cursor = (struct sl_chain_cursor){0};
+    x->encoded_all = false; /* an answer made here may follow */
     sl_timer_clear(x->flow->loop, &x->pace_timer);
 }

@@ -6,7 +6,11 @@
  *      sees bytes of two.
  *
  *        HEAD ──head complete──▶ BODY ──message complete──▶ DONE ──response over──▶ HEAD
+ *          │                       └──last chunk──▶ TRAILERS ──▲
  *          └────────────── malformed, or a fault ──────────▶ DISCARD ──▶ lingering close
+ *
+ *      Trailers are dropped, line by line and read as strictly as a head: llhttp would take a bare
+ *      LF for their end, folds, and lines without a name.
  *
  *      Bytes that cannot be used yet (the body is paused; the next request while this one runs) are
  *      kept in `rest`. Reading goes on while rest is short, so that a client that leaves is seen.
@@ -33,8 +37,12 @@
 /* What comes with one read, which may follow when reading was just stopped. */
 #define READ_SLACK  65536
 #define BODY_SLICES 32
+/* Bytes around a body (chunk sizes, extensions) that are let pass: some, and some for each of its
+ * own. A chunk of one byte needs five. */
+#define FRAMING_SLACK  16384
+#define FRAMING_FACTOR 16
 
-enum input { IN_HEAD, IN_BODY, IN_DONE, IN_DISCARD };
+enum input { IN_HEAD, IN_BODY, IN_TRAILERS, IN_DONE, IN_DISCARD };
 
 enum framing { NO_BODY, BY_LENGTH, BY_CHUNKS, BY_CLOSE };
 
@@ -51,8 +59,10 @@ struct h1 {
     enum input in;
     bool message_complete; /* llhttp's callback was called */
     llhttp_t parser;
-    struct sl_buf part; /* of a head that is not complete */
-    struct sl_buf rest; /* input for later, from rest_at on */
+    struct sl_buf part;   /* of a head that is not complete, or of a trailer */
+    uint64_t body_used;   /* bytes of the body with its framing */
+    size_t trailers_used; /* bytes of its trailers */
+    struct sl_buf rest;   /* input for later, from rest_at on */
     size_t rest_at;
 
     bool keep; /* the connection may serve another request */
@@ -90,20 +100,31 @@ static int on_body(llhttp_t *parser, const char *at, size_t len) {
     return h->stream.paused ? HPE_PAUSED : HPE_OK;
 }
 
+/* Behind the last chunk the rest of the message is read here: see read_trailers. */
+static int on_chunk_header(llhttp_t *parser) {
+    struct h1 *h = parser->data;
+    if (parser->content_length > 0)
+        return HPE_OK;
+    h->in = IN_TRAILERS;
+    return HPE_PAUSED;
+}
+
 static int on_message_complete(llhttp_t *parser) {
     struct h1 *h = parser->data;
     h->message_complete = true;
     return HPE_PAUSED;
 }
 
-/* No callbacks for headers: those of the head are read by head.c, trailers are dropped. */
+/* No callbacks for headers: head.c reads those. */
 static llhttp_settings_t settings = {.on_headers_complete = on_headers_complete,
                                      .on_body = on_body,
+                                     .on_chunk_header = on_chunk_header,
                                      .on_message_complete = on_message_complete};
 
 static void start_message(struct h1 *h) {
     h->in = IN_HEAD;
     h->message_complete = false;
+    h->body_used = h->trailers_used = 0;
     llhttp_init(&h->parser, HTTP_REQUEST, &settings);
     h->parser.data = h;
 }
@@ -223,22 +244,57 @@ static size_t read_head(struct h1 *h, struct sl_slice bytes) {
 
 /* ---- input: bodies, and what is kept ---- */
 
+static void break_off(struct h1 *h, int status, const char *why) {
+    /* Does nothing if a limit was the cause, of which the handler knows. */
+    sl_stream_fault(&h->stream, status, why);
+    h->in = IN_DISCARD;
+}
+
 static size_t read_body(struct h1 *h, struct sl_slice bytes) {
     llhttp_errno_t error = llhttp_execute(&h->parser, bytes.ptr, bytes.len);
-    if (error == HPE_OK)
-        return bytes.len;
-    if (error != HPE_PAUSED) {
-        /* Does nothing if a limit was the cause, of which the handler knows. */
-        sl_stream_fault(&h->stream, 400, "malformed chunk in the request's body");
-        h->in = IN_DISCARD;
-        return bytes.len;
-    }
-    size_t used = (size_t)(llhttp_get_error_pos(&h->parser) - bytes.ptr);
-    if (h->message_complete) {
+    size_t used = bytes.len;
+    if (error == HPE_PAUSED)
+        used = (size_t)(llhttp_get_error_pos(&h->parser) - bytes.ptr);
+    h->body_used += used;
+    uint64_t received = h->stream.received;
+    if (error != HPE_OK && error != HPE_PAUSED) {
+        break_off(h, 400, "malformed chunk in the request's body");
+    } else if (h->body_used > received + FRAMING_SLACK + received * FRAMING_FACTOR) {
+        break_off(h, 400, "too much between the chunks of the request's body");
+    } else if (h->message_complete) {
         h->in = IN_DONE;
         sl_stream_body_end(&h->stream);
-    } else {
+    } else if (error == HPE_PAUSED) {
         llhttp_resume(&h->parser);
+    }
+    return used;
+}
+
+/* Takes one line of the trailer section, or what has come of it. */
+static size_t read_trailers(struct h1 *h, struct sl_slice bytes) {
+    const char *why;
+    size_t used = sl_slice_find(bytes, '\n');
+    bool whole = used < bytes.len;
+    used += whole;
+    h->trailers_used += used;
+    if (h->trailers_used > h->c->limits->header_bytes) {
+        break_off(h, 431, "the request's trailers are too large");
+        return used;
+    }
+    if (sl_buf_add(&h->part, sl_slice_head(bytes, used)) < 0) {
+        sl_front_conn_close(h->c, SL_CLOSE_SHUTDOWN, false);
+        return used;
+    }
+    if (!whole)
+        return used;
+    bool last = h->part.len == 2;
+    int status = sl_head_trailer(sl_buf_slice(&h->part), &why);
+    sl_buf_done(&h->part);
+    if (status) {
+        break_off(h, status, why);
+    } else if (last) {
+        h->in = IN_DONE;
+        sl_stream_body_end(&h->stream);
     }
     return used;
 }
@@ -259,6 +315,8 @@ static size_t consume(struct h1 *h, struct sl_slice bytes) {
             used += read_head(h, left);
         else if (h->in == IN_BODY && !h->stream.paused)
             used += read_body(h, left);
+        else if (h->in == IN_TRAILERS && !h->stream.paused)
+            used += read_trailers(h, left);
         else if (h->in == IN_DISCARD)
             used = bytes.len;
         else
@@ -272,7 +330,7 @@ static void update_reading(struct h1 *h) {
     if (h->c->state != SL_FRONT_OPEN)
         return;
     size_t kept = h->rest.len - h->rest_at;
-    bool paused = h->in == IN_BODY && h->stream.paused;
+    bool paused = (h->in == IN_BODY || h->in == IN_TRAILERS) && h->stream.paused;
     if (paused || (kept > 0 && kept >= h->c->limits->pipeline_bytes))
         sl_conn_read_stop(h->c->conn);
     else
@@ -401,13 +459,22 @@ static const char *reason_phrase(int status) {
 }
 
 static int add_status_line(struct sl_buf *out, int status) {
-    return sl_buf_printf(out, "HTTP/1.1 %d %s\r\n", status, reason_phrase(status));
+    int rc = sl_buf_add(out, SL_LIT("HTTP/1.1 "));
+    if (rc == SL_OK)
+        rc = sl_buf_add_u64(out, (uint64_t)status);
+    if (rc == SL_OK)
+        rc = sl_buf_add_byte(out, ' ');
+    if (rc == SL_OK)
+        rc = sl_buf_add_str(out, reason_phrase(status));
+    return rc == SL_OK ? sl_buf_add(out, SL_LIT("\r\n")) : rc;
 }
 
 /* A line break in a name or value would let its author write headers of his own. */
 static bool is_one_line(struct sl_slice s) {
-    return sl_slice_find(s, '\r') == s.len && sl_slice_find(s, '\n') == s.len &&
-           sl_slice_find(s, '\0') == s.len;
+    for (size_t i = 0; i < s.len; i++)
+        if (s.ptr[i] == '\r' || s.ptr[i] == '\n' || s.ptr[i] == '\0')
+            return false;
+    return true;
 }
 
 /* These are made here; a handler that relays a head may bring them along. */
@@ -444,11 +511,18 @@ static enum framing choose_framing(const struct h1 *h, const struct sl_response_
     return h->http10 ? BY_CLOSE : BY_CHUNKS;
 }
 
+static int add_length(struct sl_buf *out, uint64_t length) {
+    int rc = sl_buf_add(out, SL_LIT("Content-Length: "));
+    if (rc == SL_OK)
+        rc = sl_buf_add_u64(out, length);
+    return rc == SL_OK ? sl_buf_add(out, SL_LIT("\r\n")) : rc;
+}
+
 static int add_framing(struct h1 *h, const struct sl_response_head *head, bool tell_length) {
     struct sl_buf *out = &h->out;
     int rc = SL_OK;
     if (tell_length)
-        rc = sl_buf_printf(out, "Content-Length: %lld\r\n", (long long)head->content_length);
+        rc = add_length(out, (uint64_t)head->content_length);
     else if (h->framing == BY_CHUNKS)
         rc = sl_buf_add_str(out, "Transfer-Encoding: chunked\r\n");
     if (rc == SL_OK && !h->keep)

@@ -3,8 +3,8 @@
  * may read differently: the stuff of request smuggling. Refused are bare CR or LF as line ends,
  * line folding (RFC 9112 5.2), space before the colon, empty or odd names, control bytes in values,
  * more than one Host or Content-Length, Content-Length beside Transfer-Encoding, Transfer-Encoding
- * in HTTP/1.0 or other than exactly "chunked" (6.1), any version but 1.0 and 1.1, CONNECT, and
- * targets that are not a path.
+ * in HTTP/1.0 or other than exactly "chunked" (6.1), any version but 1.0 and 1.1, CONNECT,
+ * targets that are not a path, and trailers that break these rules or belong in the head.
  */
 #include "front/head.h"
 
@@ -166,23 +166,25 @@ static int read_expect(struct reading *r, struct sl_slice value) {
     return 0;
 }
 
-static int read_known(struct reading *r, const struct sl_header *header) {
-    static const struct {
-        struct sl_slice name;
-        int (*read)(struct reading *r, struct sl_slice value);
-    } known[] = {
-        {{"host", 4}, read_host},
-        {{"content-length", 14}, read_length},
-        {{"transfer-encoding", 17}, read_coding},
-        {{"expect", 6}, read_expect},
-    };
+/* Headers that decide how a message is read, or for whom it is. */
+static const struct known {
+    struct sl_slice name;
+    int (*read)(struct reading *r, struct sl_slice value);
+} known[] = {
+    {{"host", 4}, read_host},
+    {{"content-length", 14}, read_length},
+    {{"transfer-encoding", 17}, read_coding},
+    {{"expect", 6}, read_expect},
+};
+
+static const struct known *find_known(struct sl_slice name) {
     for (size_t i = 0; i < sizeof(known) / sizeof(*known); i++)
-        if (header->name.len == known[i].name.len && sl_slice_ieq(header->name, known[i].name))
-            return known[i].read(r, header->value);
-    return 0;
+        if (name.len == known[i].name.len && sl_slice_ieq(name, known[i].name))
+            return &known[i];
+    return NULL;
 }
 
-static int read_header(struct reading *r, struct sl_slice line, struct sl_header *out) {
+static int cut_header(struct reading *r, struct sl_slice line, struct sl_header *out) {
     if (line.ptr[0] == ' ' || line.ptr[0] == '\t')
         return refuse(r, 400, "folded header line");
     size_t colon = sl_slice_find(line, ':');
@@ -193,7 +195,13 @@ static int read_header(struct reading *r, struct sl_slice line, struct sl_header
     if (!all_of(value, VALUE))
         return refuse(r, 400, "control bytes in a header value");
     *out = (struct sl_header){.name = name, .value = sl_slice_trim(value)};
-    return read_known(r, out);
+    return 0;
+}
+
+static int read_header(struct reading *r, struct sl_slice line, struct sl_header *out) {
+    int status = cut_header(r, line, out);
+    const struct known *what = status ? NULL : find_known(out->name);
+    return what ? what->read(r, out->value) : status;
 }
 
 /* What only all headers together tell. */
@@ -272,6 +280,21 @@ int sl_head_read(struct sl_slice raw, size_t max_headers, struct sl_arena *arena
     *facts = (struct sl_head_facts){0};
     struct reading r = {.head = head, .facts = facts};
     int status = read_lines(&r, sl_head_skip_empty(raw), max_headers, arena);
+    if (status)
+        *why = r.why;
+    return status;
+}
+
+int sl_head_trailer(struct sl_slice line, const char **why) {
+    struct reading r = {0};
+    struct sl_header trailer;
+    bool ends = line.len > 1 && line.ptr[line.len - 2] == '\r' && line.ptr[line.len - 1] == '\n';
+    line = sl_slice_head(line, ends ? line.len - 2 : 0);
+    int status = ends ? 0 : refuse(&r, 400, "a line that does not end in CR LF");
+    if (!status && line.len > 0)
+        status = cut_header(&r, line, &trailer);
+    if (!status && line.len > 0 && find_known(trailer.name))
+        status = refuse(&r, 400, "a trailer that belongs in the head");
     if (status)
         *why = r.why;
     return status;

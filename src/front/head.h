@@ -23,6 +23,9 @@ struct sl_head_facts {
 int sl_head_read(struct sl_slice raw, size_t max_headers, struct sl_arena *arena,
                  struct sl_request_head *head, struct sl_head_facts *facts, const char **why);
 
+/* A line of the trailer section (RFC 9112 7.1.2) with its end; the empty one ends it. As above. */
+int sl_head_trailer(struct sl_slice line, const char **why);
+
 /* What is left behind empty lines. */
 struct sl_slice sl_head_skip_empty(struct sl_slice raw);
 

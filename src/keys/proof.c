@@ -168,6 +168,10 @@ int sl_proof_body(struct sl_keys *keys, struct sl_proof *proof,
     return proof->needs_body ? sl_verify_body(&look, sha256) : SL_OK;
 }
 
+struct sl_client *sl_proof_claimed(const struct sl_proof *proof) {
+    return &proof->key->client;
+}
+
 void sl_proof_done(struct sl_proof *proof) {
     if (proof->key)
         sl_keys_release(&proof->key->client);

@@ -4,7 +4,6 @@
  */
 #include "sluice/meter/price.h"
 
-#include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <yaml.h>
@@ -275,16 +274,18 @@ int64_t sl_price_cost(const struct sl_price *price, const struct sl_usage *usage
 }
 
 int sl_money_print(struct sl_buf *out, int64_t nano_usd) {
-    char text[40];
+    char fraction[10] = ".";
     uint64_t amount = nano_usd < 0 ? 0 - (uint64_t)nano_usd : (uint64_t)nano_usd;
-    int n = snprintf(text, sizeof(text), "%s%" PRIu64 ".%09" PRIu64, nano_usd < 0 ? "-" : "",
-                     amount / 1000000000, amount % 1000000000);
-    size_t len = (size_t)n;
-    while (text[len - 1] == '0')
+    uint64_t rest = amount % 1000000000;
+    size_t len = sizeof(fraction);
+    for (size_t i = sizeof(fraction) - 1; i > 0; i--, rest /= 10)
+        fraction[i] = (char)('0' + rest % 10);
+    while (len > 1 && fraction[len - 1] == '0')
         len--;
-    if (text[len - 1] == '.')
-        len--;
-    return sl_buf_add(out, sl_slice_of(text, len));
+    int err = nano_usd < 0 ? sl_buf_add_byte(out, '-') : SL_OK;
+    if (!err)
+        err = sl_buf_add_u64(out, amount / 1000000000);
+    return err || len == 1 ? err : sl_buf_add(out, sl_slice_of(fraction, len));
 }
 
 const char *sl_prices_date(const struct sl_prices *prices) {

@@ -99,6 +99,7 @@ def throttled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[program.Slui
         "simulator.rpm": THROTTLED_RPM,
         "simulator.window_length": THROTTLED_WINDOW,
         "quotas.window_length": THROTTLED_WINDOW,
+        "quotas.source": "config",  # it is not told the quota, and meets throttles
         "cache.when": "never",
     }
     sluice = program.Sluice(

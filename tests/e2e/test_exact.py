@@ -195,7 +195,7 @@ class Witness:
 @pytest.fixture(scope="module")
 def witness(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Witness]:
     upstream = Upstream(**SIGNER)
-    settings = {"upstream.mantle": "on"}
+    settings = {"upstream.mantle": "on", "cache.when": "never"}
     home = tmp_path_factory.mktemp("exact")
     sluice = Sluice(home, upstream=upstream.url, settings=settings)
     yield Witness(sluice, upstream)
@@ -309,29 +309,53 @@ def test_query_of_a_presigned_request(witness: Witness) -> None:
     assert witness.upstream.last.target == expected
 
 
-@pytest.mark.parametrize(
-    "status", [400, 401, 403, 404, 408, 409, 413, 424, 429, 500, 502, 503, 504]
-)
+ERROR_HEADERS: Headers = [
+    *ANSWER_HEADERS,
+    (b"x-amzn-ErrorType", b"OddException:http://internal.amazon.com/coral/x/"),
+]
+ERROR_BODY = b'{"message":"Too many tokens, isn\xe2\x80\x99t it?" , "extra":[1]}'
+
+
+def refusal(status: int) -> Script:
+    return reply(status, ERROR_BODY, ERROR_HEADERS + ANSWER_HOP, "Refused For A Reason")
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 408, 409, 413, 424, 500, 502, 503, 504])
 @pytest.mark.parametrize("operation", MODEL_OPERATIONS[:4], ids=lambda o: o.name)
-def test_refusals_pass_as_they_are(witness: Witness, operation: Operation, status: int) -> None:
-    """Whatever upstream refuses, in its own words, on streaming operations too."""
-    headers = [
-        *ANSWER_HEADERS,
-        (b"x-amzn-ErrorType", b"OddException:http://internal.amazon.com/coral/x/"),
-    ]
-    body = b'{"message":"Too many tokens, isn\xe2\x80\x99t it?" , "extra":[1]}'
-    witness.upstream.answer = reply(status, body, headers + ANSWER_HOP, "Refused For A Reason")
-    with witness.connect() as client:
+def test_refusals_pass_as_they_are(
+    upstream: Upstream, gateway, operation: Operation, status: int
+) -> None:
+    """Whatever upstream refuses, in its own words, on streaming operations too; what trying again
+    may cure, once that was tried."""
+    upstream.answer = refusal(status)
+    sluice = gateway(upstream=upstream.url)
+    with wire.Client(sluice.host, sluice.port, PATIENCE) as client:
         got = client.ask("POST", operation.target(MODEL_IDS["base"]), KEPT, ODD_JSON)
-    check_response(got, status, headers, body)
+    check_response(got, status, ERROR_HEADERS, ERROR_BODY)
+    assert len(upstream.requests) == (3 if status >= 500 else 1)
 
 
-def test_error_that_is_no_json(witness: Witness) -> None:
+@pytest.mark.parametrize("operation", MODEL_OPERATIONS[:4], ids=lambda o: o.name)
+def test_throttles_do_not_pass(upstream: Upstream, gateway, operation: Operation) -> None:
+    """They are waited for; at the client's deadline the gateway tells what is short, and how long."""
+    upstream.answer = refusal(429)
+    sluice = gateway(upstream=upstream.url)
+    with wire.Client(sluice.host, sluice.port, PATIENCE) as client:
+        headers = [*KEPT, (b"x-sluice-timeout", b"1")]
+        got = client.ask("POST", operation.target(MODEL_IDS["base"]), headers, ODD_JSON)
+    assert (got.status, got.error_type) == (429, "ThrottlingException")
+    assert json.loads(got.body)["message"].startswith("tokens: ")
+    assert int(got.get("retry-after") or 0) >= 1 and int(got.get("x-amz-retry-after") or 0) > 0
+    assert "x-sluice-timeout" not in upstream.last.names()
+
+
+def test_error_that_is_no_json(upstream: Upstream, gateway) -> None:
     """Load balancers in between answer HTML."""
     headers = [(b"Content-Type", b"text/html"), (b"Server", b"awselb/2.0")]
     body = b"<html>\r\n<head><title>503 Service Temporarily Unavailable</title></head></html>"
-    witness.upstream.answer = reply(503, body, headers, "Service Unavailable")
-    with witness.connect() as client:
+    upstream.answer = reply(503, body, headers, "Service Unavailable")
+    sluice = gateway(upstream=upstream.url)
+    with wire.Client(sluice.host, sluice.port, PATIENCE) as client:
         got = client.ask("POST", "/model/m/converse-stream", KEPT, ODD_JSON)
     check_response(got, 503, headers, body)
 
@@ -437,8 +461,11 @@ def curl_http2(
         [*argv, witness.sluice.url + target], capture_output=True, text=True, timeout=PATIENCE
     )
     assert done.returncode == 0, done.stderr
-    first, parsed = wire.parse_head(head.read_bytes().rstrip(b"\r\n"))
+    block, _, behind = head.read_bytes().rstrip(b"\r\n").partition(b"\r\n\r\n")
+    first, parsed = wire.parse_head(block)
     assert first.startswith(b"HTTP/2 "), first
+    trailers = wire.parse_head(b"\r\n" + behind)[1] if behind else []
+    assert {name for name, _ in trailers} <= {b"x-sluice-cost-usd"}, trailers
     return Response(int(first.split()[1]), parsed, answer.read_bytes())
 
 

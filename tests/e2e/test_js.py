@@ -103,7 +103,6 @@ SCENARIOS = [
     "converse",
     "converseStreamTools",
     "countTokens",
-    "throttle",
     "validation",
     "bidirectional",
     "exceptionMidway",
@@ -117,6 +116,10 @@ SCENARIOS = [
 def test_sdk(js: Path, simulated: Sluice, name: str) -> None:
     """Prior knowledge: over http the SDK begins with HTTP/2's preface."""
     run(js, "runtime", name, environment(simulated))
+
+
+def test_throttle(js: Path, gateway: Start) -> None:
+    run(js, "runtime", "throttle", environment(gateway(simulator=True)))
 
 
 @pytest.fixture(scope="module")

@@ -37,13 +37,15 @@ struct sl_chain {
     struct sl_chunk *first, *last;
     uint64_t begin, end; /* offsets of the first byte held and behind the last */
     struct sl_budget *budget;
+    uint32_t shape; /* how often chunks in use were replaced or cut off */
 };
 
-/* Where a reader stands. `chunk` is a hint, good while it has not been dropped. */
+/* Where a reader stands. `chunk` is a hint, good while it has not been dropped or replaced. */
 struct sl_chain_cursor {
     uint64_t offset;
     struct sl_chunk *chunk;
     uint64_t chunk_start;
+    uint32_t shape; /* of the chain, when the hint was taken */
 };
 
 void sl_chain_init(struct sl_chain *chain, struct sl_budget *budget);

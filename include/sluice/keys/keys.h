@@ -125,6 +125,9 @@ SL_NODISCARD int sl_proof_head(struct sl_keys *keys, struct sl_proof *proof,
                                const struct sl_request_head *head, struct sl_slice subject,
                                struct sl_slice address, struct sl_arena *arena, uint64_t now,
                                uint64_t wall_s);
+/* Between SL_E_AGAIN and _body: the client whose key id the head names, held by the proof. Nothing
+ * is proved yet: good for reading the body by its rules, not for acting in its name. */
+struct sl_client *sl_proof_claimed(const struct sl_proof *proof);
 /* The body is in: its hash as received. SL_OK, SL_E_DENIED, SL_E_NOMEM. */
 SL_NODISCARD int sl_proof_body(struct sl_keys *keys, struct sl_proof *proof,
                                const struct sl_verify_settings *settings,

@@ -35,14 +35,15 @@ static void check_rows(const struct sl_config_key *keys, size_t count) {
     for (size_t i = 0; i < count; i++) {
         const struct sl_config_key *k = &keys[i];
         bool records = sl_config_shape(k) > SL_CONFIG_PAIRS;
-        bool number = k->type == SL_CONFIG_INTEGER || k->type == SL_CONFIG_SIZE;
+        bool number = k->type == SL_CONFIG_INTEGER || k->type == SL_CONFIG_SIZE ||
+                      k->type == SL_CONFIG_DURATION;
         if (number)
             assert_true(k->size == sizeof(uint32_t) || k->size == sizeof(uint64_t));
         else if (k->type == SL_CONFIG_RECORD)
             assert_int_equal(k->size, k->item_size);
         else
             assert_int_equal(k->size, field_size(k->type));
-        if (number || k->type == SL_CONFIG_DURATION)
+        if (number)
             assert_true(k->max > k->min && (k->size == sizeof(uint64_t) || k->max <= UINT32_MAX));
         if (sl_config_shape(k) != SL_CONFIG_SCALAR && k->type != SL_CONFIG_RECORD)
             assert_true(k->max > 0);

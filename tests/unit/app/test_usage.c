@@ -144,7 +144,7 @@ static void test_by_model(void **state) {
         "\"cost_usd\":1.5,\"saved_usd\":1.5001}}\n");
     assert_string_equal(
         report(NULL, NULL, false),
-        " REQUESTS   FAILED  SHARED         INPUT        OUTPUT     COST USD    SAVED USD  MODEL\n"
+        "  REQUESTS   FAILED  SHARED         INPUT        OUTPUT     COST USD    SAVED USD  MODEL\n"
         "         3        0   66.7%           100            20       1.5000       1.5001  a\n"
         "         2        1    0.0%             7             8       0.0000       0.0000  b\"\n"
         "         5        1   40.0%           107            28       1.5000       1.5001  total\n"

@@ -43,6 +43,7 @@ static void locations_need_a_grant(void **state) {
     check(AT("s3:\\/\\/bucket\\u002fkey"), "s3://other", true); /* escapes hide nothing */
     check("{\"outputDataConfig\":{\"s3OutputDataConfig\":{\"s3Uri\":\"s3://b/o\"}}}", "", true);
     check("{\"s3\\u0055ri\":\"s3://b/o\"}", "", true);
+    check(AT("S3://bucket/key"), "", true);
 }
 
 static void other_strings_are_none(void **state) {
@@ -53,10 +54,28 @@ static void other_strings_are_none(void **state) {
     check("not json s3://bucket", "", false);
 }
 
+/* Bedrock may read on where this parser does not: such a body's locations are not known. */
+static void what_cannot_be_read_is_told(void **state) {
+    static const char *const bodies[] = {
+        "{\"a\":\"\\ud800\",\"s3Uri\":\"s3://b/o\"}",
+        "{} {\"s3Uri\":\"s3://b/o\"}",
+        "{'s3Uri':'s3://b/o'}",
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof(bodies) / sizeof(bodies[0]); i++) {
+        struct sl_grants_scan scan;
+        sl_grants_begin(&scan, SL_EMPTY);
+        sl_grants_feed(&scan, sl_slice_str(bodies[i]));
+        assert_true(scan.unreadable || scan.outside);
+        sl_grants_done(&scan);
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(locations_need_a_grant),
         cmocka_unit_test(other_strings_are_none),
+        cmocka_unit_test(what_cannot_be_read_is_told),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -269,24 +269,27 @@ static bool has_waiting(int line, int class, int tenant) {
     return share && share->waiting;
 }
 
+/* A tenant with nothing waiting any more is ahead of nobody. */
+static void forget_lead(const struct sl_ticket *ticket) {
+    int line = line_of(ticket), class = class_of(ticket), tenant = (int)ticket->demand.tenant;
+    if (has_waiting(line, class, tenant))
+        return;
+    for (int other = 0; other < sim.tenants; other++)
+        sim.lead[line][class][tenant][other] = sim.lead[line][class][other][tenant] = 0;
+}
+
 static void note_served(const struct sl_ticket *ticket) {
     int line = line_of(ticket), class = class_of(ticket), tenant = (int)ticket->demand.tenant;
-    /* Who joins may find the other up to one request ahead. */
-    int64_t bound = (int64_t)sim.max_tokens * 2;
     for (int other = 0; other < sim.tenants; other++) {
-        int64_t *ahead = &sim.lead[line][class][tenant][other];
-        int64_t *behind = &sim.lead[line][class][other][tenant];
-        if (other == tenant)
+        if (other == tenant || !has_waiting(line, class, other))
             continue;
-        if (has_waiting(line, class, other)) {
-            *ahead += (int64_t)sl_ticket_cost(ticket);
-            *behind -= (int64_t)sl_ticket_cost(ticket);
-            if (sim.fair)
-                CHECK(*ahead <= bound);
-        }
-        if (!has_waiting(line, class, tenant))
-            *ahead = *behind = 0;
+        sim.lead[line][class][tenant][other] += (int64_t)sl_ticket_cost(ticket);
+        sim.lead[line][class][other][tenant] -= (int64_t)sl_ticket_cost(ticket);
+        /* Who joins may find the other up to one request ahead. */
+        if (sim.fair)
+            CHECK(sim.lead[line][class][tenant][other] <= 2 * (int64_t)sim.max_tokens);
     }
+    forget_lead(ticket);
 }
 
 /* Events. */
@@ -325,6 +328,7 @@ static void ask_all(void) {
         CHECK(expired == (ticket->demand.deadline <= sim.rig.now));
         CHECK(why.kind != SL_SCARCE_NOTHING);
         end(SL_CONTAINER(ticket, struct call, ticket), EXPIRED);
+        forget_lead(ticket);
     }
     while ((ticket = rig_next(&sim.rig))) {
         CHECK(sl_queue_count(sim.rig.queue).running <= sim.settings.max_in_flight);
@@ -547,6 +551,9 @@ static void run_dry(void) {
         } else {
             CHECK(rig_wake_at(&sim.rig) != SL_NEVER);
             rig_pass(&sim.rig, rig_wake_at(&sim.rig) - sim.rig.now);
+            /* Pools stand still until a clock that was set back has caught up. */
+            if (sim.steps)
+                rig_pass(&sim.rig, SECOND);
         }
         ask_all();
     }
