@@ -143,10 +143,18 @@ static void answer_health(struct sl_exchange *x) {
 /* This client waits no longer; others may read on. */
 static void on_deadline(void *ctx) {
     struct sl_exchange *x = ctx;
-    struct sl_flight *f = x->flight;
+    sl_flow_ready_exchange(x);
+}
+
+/* The flight that it still waits to be dispatched although its time is up. */
+static const struct sl_flight *overdue(const struct sl_exchange *x) {
+    const struct sl_flight *f = x->gather ? sl_gather_queued(x->gather) : x->flight;
+    bool waits = !x->has_local && f && f->state == SL_FLIGHT_QUEUED;
+    return waits && x->flow->loop->now >= x->deadline ? f : NULL;
+}
+
+static void refuse_overdue(struct sl_exchange *x, const struct sl_flight *f) {
     struct sl_slice message;
-    if (x->state != SL_EXCHANGE_WAITING || !f || f->state != SL_FLIGHT_QUEUED)
-        return;
     f->flow->metrics->queue_refused++;
     struct sl_refusal why = sl_flight_shortage(f, x->priority);
     uint64_t retry_after_ms = sl_refusal_tell(&why, &x->arena, &message);
@@ -582,6 +590,9 @@ static void step_receiving(struct sl_exchange *x) {
 }
 
 static void step_waiting(struct sl_exchange *x) {
+    const struct sl_flight *late = overdue(x);
+    if (late)
+        refuse_overdue(x, late);
     if (x->gather && !x->has_local)
         sl_gather_step(x);
     else

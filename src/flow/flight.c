@@ -373,20 +373,26 @@ void sl_flight_due(struct sl_flight *f, bool expired, const struct sl_refusal *w
     }
 }
 
-void sl_flight_reconsider(struct sl_flight *f) {
-    enum sl_class best = SL_CLASS_BATCH;
-    uint64_t latest = 0;
-    if (f->state != SL_FLIGHT_QUEUED || sl_list_empty(&f->answer.readers))
-        return;
+/* False: nobody reads. */
+static bool best_of_readers(const struct sl_flight *f, enum sl_class *best, uint64_t *latest) {
+    if (sl_list_empty(&f->answer.readers))
+        return false;
+    *best = SL_CLASS_BATCH;
+    *latest = 0;
     SL_LIST_EACH(&f->answer.readers, node, next) {
         const struct sl_exchange *x = SL_CONTAINER(node, struct sl_reader, link)->ctx;
-        if (x->priority < best)
-            best = x->priority;
-        if (x->deadline > latest)
-            latest = x->deadline;
+        if (x->priority < *best)
+            *best = x->priority;
+        if (x->deadline > *latest)
+            *latest = x->deadline;
     }
-    f->call.priority = best;
-    sl_queue_change(f->flow->queue, &f->ticket, best, latest);
+    return true;
+}
+
+void sl_flight_reconsider(struct sl_flight *f) {
+    uint64_t latest;
+    if (f->state == SL_FLIGHT_QUEUED && best_of_readers(f, &f->call.priority, &latest))
+        sl_queue_change(f->flow->queue, &f->ticket, f->call.priority, latest);
 }
 
 void sl_flight_dispatch(struct sl_flight *f) {
@@ -416,30 +422,35 @@ static void begin_again(struct sl_flight *f) {
     sl_answer_truncate(&f->answer);
     sl_flight_forget(f);
     sl_flight_set_state(f, SL_FLIGHT_QUEUED);
-    sl_flight_reconsider(f); /* readers came and left while it ran */
+    /* Readers came and left while it ran; those whose time is up wait no longer. */
+    sl_flight_reconsider(f);
+    SL_LIST_EACH(&f->answer.readers, node, next)
+    sl_flow_ready_exchange(SL_CONTAINER(node, struct sl_reader, link)->ctx);
+}
+
+/* Past the deadline of who caused it, for one who came later and has more time. */
+static bool wait_longer(struct sl_flight *f) {
+    struct sl_refusal why;
+    uint64_t latest;
+    return best_of_readers(f, &f->call.priority, &latest) &&
+           latest > f->ticket.demand.deadline && enqueue(f, latest, &why) == SL_OK;
 }
 
 /* Back into the queue, where other targets and other times are to be had. */
 static void try_again(struct sl_flight *f, const struct sl_judgment *judged) {
     struct sl_flow *flow = f->flow;
     struct sl_refusal why;
-    if (f->attempt)
-        sl_attempt_cancel(f->attempt);
-    f->attempt = NULL;
-    sl_answer_truncate(&f->answer);
-    leave_target(f);
     f->refused_for =
         judged->outcome.ending == SL_ENDING_THROTTLED ? judged->outcome.kind : SL_SCARCE_HEALTH;
     if (sl_queue_requeue(flow->queue, &f->ticket, &judged->outcome, flow->loop->now,
                          sl_flow_wall(flow), &why) != SL_OK &&
-        !fall_back(f, true)) {
+        !wait_longer(f) && !fall_back(f, true)) {
         sl_flight_forget(f);
         sl_flight_refuse(f, &why);
         return;
     }
-    sl_flight_forget(f);
     flow->metrics->retries++;
-    sl_flight_set_state(f, SL_FLIGHT_QUEUED);
+    begin_again(f);
 }
 
 static void show(struct sl_flight *f) {

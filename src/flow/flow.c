@@ -202,9 +202,9 @@ struct sl_flow *sl_flow_new(struct sl_loop *loop, const struct sl_flow_settings 
 
 void sl_flow_configure(struct sl_flow *flow, const struct sl_flow_settings *settings) {
     apply_settings(flow, settings);
-    sl_queue_configure(flow->queue, &settings->queue);
     sl_cache_configure(flow->cache, &settings->cache);
     sl_routes_configure(flow);
+    sl_queue_configure(flow->queue, &settings->queue); /* behind the pools: wakes who waits */
     sl_loop_want(flow->loop, SL_TURN_FLOW);
 }
 

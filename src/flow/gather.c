@@ -15,6 +15,7 @@ struct part {
     struct sl_flight *flight; /* that it reads; NULL with a kept answer */
     struct sl_kept *kept;     /* held */
     struct sl_reader reader;
+    bool joined; /* another request caused that flight */
 };
 
 struct sl_gather {
@@ -35,8 +36,10 @@ void sl_gather_leave(struct sl_exchange *x) {
         struct part *part = &x->gather->parts[i];
         sl_reader_detach(&part->reader);
         sl_kept_release(part->kept);
-        if (part->flight)
-            sl_flow_ready_flight(part->flight);
+        if (!part->flight)
+            continue;
+        sl_flight_reconsider(part->flight);
+        sl_flow_ready_flight(part->flight);
     }
     x->gather->count = 0;
 }
@@ -73,6 +76,7 @@ static void start_part(struct sl_exchange *x, struct part *part, struct sl_fligh
         if (part->kept)
             sl_kept_used(x->flow, part->kept);
         part->flight = other;
+        part->joined = other != NULL;
         answer = other ? &other->answer : &part->kept->answer;
     } else {
         part->flight = mine;
@@ -85,6 +89,10 @@ static void start_part(struct sl_exchange *x, struct part *part, struct sl_fligh
     if (part->flight == mine) {
         sl_flight_submit(mine, x->deadline);
         sl_sharing_offer(mine);
+    } else if (other) {
+        x->flow->metrics->joins++;
+        sl_timer_clear(x->flow->loop, &other->linger);
+        sl_flight_reconsider(other);
     }
 }
 
@@ -105,6 +113,8 @@ void sl_gather_start(struct sl_exchange *x) {
     if (sl_arena_copy(&x->arena, first->call.model, &x->gather->model) != SL_OK)
         x->gather->model = SL_EMPTY;
     x->flight = NULL;
+    sl_exchange_set_state(x, SL_EXCHANGE_WAITING);
+    sl_interim_begin(x);
     for (; x->gather->count < count; x->gather->count++) {
         flight = make_part(x, first, x->gather->count);
         if (!flight) {
@@ -113,9 +123,15 @@ void sl_gather_start(struct sl_exchange *x) {
         }
         start_part(x, &x->gather->parts[x->gather->count], flight);
     }
-    sl_exchange_set_state(x, SL_EXCHANGE_WAITING);
     sl_decode_done(&x->decode);
     sl_flow_ready_exchange(x);
+}
+
+const struct sl_flight *sl_gather_queued(const struct sl_gather *g) {
+    for (size_t i = g->ended; i < g->count; i++)
+        if (g->parts[i].flight && g->parts[i].flight->state == SL_FLIGHT_QUEUED)
+            return g->parts[i].flight;
+    return NULL;
 }
 
 static bool is_ended(const struct sl_answer *answer) {
@@ -152,8 +168,9 @@ static void add(int64_t *total, int64_t tokens) {
 }
 
 /* What the client's request used: parts answered from memory, or for others, used nothing. */
-static void add_usage(struct sl_exchange *x, const struct sl_flight *f) {
-    if (!f)
+static void add_usage(struct sl_exchange *x, const struct part *part) {
+    const struct sl_flight *f = part->flight;
+    if (!f || part->joined)
         return;
     add(&x->usage.input, f->follow.usage.input);
     add(&x->usage.output, f->follow.usage.output);
@@ -193,7 +210,7 @@ void sl_gather_step(struct sl_exchange *x) {
             sl_exchange_refuse(x, f->failure, 0, f->message, f->retry_after_ms);
             return;
         }
-        add_usage(x, f);
+        add_usage(x, &g->parts[i]);
         if (!take_part(&g->parts[i], &parts[i]))
             parts = NULL;
     }

@@ -349,6 +349,8 @@ void sl_respond_done(struct sl_exchange *x); /* frees what it holds */
 /* Starts the calls of a request that takes several. */
 void sl_gather_start(struct sl_exchange *x);
 void sl_gather_step(struct sl_exchange *x);
+/* One of its calls that waits in the queue; NULL: none does. */
+const struct sl_flight *sl_gather_queued(const struct sl_gather *gather);
 /* Leaves its calls; what it was about is known until it is freed. */
 void sl_gather_leave(struct sl_exchange *x);
 void sl_gather_free(struct sl_exchange *x);

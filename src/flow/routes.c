@@ -359,6 +359,7 @@ bool sl_flow_set_limits(struct sl_flow *flow, struct sl_slice pool,
     struct sl_pool_settings settings = pool_settings(flow, p);
     settings.configured = *limits;
     sl_pool_configure(p->pool, &settings, flow->loop->now);
+    sl_queue_configure(flow->queue, &flow->settings.queue); /* wakes who waits */
     sl_loop_want(flow->loop, SL_TURN_FLOW);
     return true;
 }

@@ -327,7 +327,12 @@ struct sl_ticket *sl_queue_due(struct sl_queue *queue, uint64_t now, uint64_t wa
     struct sl_ticket *ticket = SL_CONTAINER(node, struct sl_ticket, due);
     *why = why_waiting(ticket, now, wall);
     *expired = ticket->demand.deadline <= now;
-    withdraw(ticket, now);
+    if (*expired) {
+        withdraw(ticket, now);
+    } else {
+        ticket->demand.fallback_at = SL_NEVER;
+        set_due(queue, ticket);
+    }
     return ticket;
 }
 

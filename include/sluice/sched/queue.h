@@ -55,7 +55,7 @@ struct sl_demand {
     uint64_t bytes;    /* of the body, while it waits */
     uint64_t deadline; /* monotonic; SL_NEVER: only max_wait bounds it */
     uint64_t
-        fallback_at; /* monotonic: _due returns it then, to be tried elsewhere; SL_NEVER: never */
+        fallback_at; /* monotonic: _due tells of it then, to be tried elsewhere; SL_NEVER: never */
     uint64_t tenant;
     uint64_t tenant_rpm, tenant_tpm; /* the tenant's own limits, kept by waiting; 0: none */
     enum sl_class priority;

@@ -190,6 +190,32 @@ static void a_large_head_is_overtaken_by_its_own_size(void **state) {
     teardown(&rig, pool, line);
 }
 
+/* While the claimant is of another class, who is next in turn in this one is not passed for ever.
+ */
+static void small_ones_stay_within_their_turn_in_each_class(void **state) {
+    (void)state;
+    struct rig rig;
+    struct sl_pool *pool;
+    struct sl_line *line;
+    setup(&rig, &pool, &line, (struct sl_limits){.tpm = 10000}, SL_WINDOW_BUCKET);
+    rig_submit(&rig, line, &tickets[0][0], 9, SL_CLASS_INTERACTIVE, 9900);
+    assert_ptr_equal(serve(&rig), &tickets[0][0]);
+    rig_submit(&rig, line, &tickets[1][0], 1, SL_CLASS_INTERACTIVE, 9000);
+    struct sl_ticket *larger = &tickets[2][0];
+    rig_submit(&rig, line, larger, 2, SL_CLASS_NORMAL, 1000);
+    for (int i = 0; i < 100; i++)
+        rig_submit(&rig, line, &tickets[3][i], 3, SL_CLASS_NORMAL, 100);
+    uint64_t passed = 0;
+    for (struct sl_ticket *ticket; (ticket = rig_await(&rig)) != larger;) {
+        assert_int_equal(ticket->demand.tenant, 3);
+        passed += ticket->demand.tokens;
+        rig_settle(&rig, ticket);
+    }
+    assert_int_equal(passed, 1000);
+    rig_settle(&rig, larger);
+    teardown(&rig, pool, line);
+}
+
 /* Behind more large ones than are looked at one by one, the smallest is still found. */
 static void the_smallest_is_found_among_many(void **state) {
     (void)state;
@@ -422,6 +448,7 @@ int main(void) {
         cmocka_unit_test(leaving_and_coming_back_earns_nothing),
         cmocka_unit_test(among_equals_the_first_come_is_served_first),
         cmocka_unit_test(a_large_head_is_overtaken_by_its_own_size),
+        cmocka_unit_test(small_ones_stay_within_their_turn_in_each_class),
         cmocka_unit_test(the_smallest_is_found_among_many),
         cmocka_unit_test(a_requeue_gives_the_turn_back),
         cmocka_unit_test(what_exceeds_the_limit_goes_alone),

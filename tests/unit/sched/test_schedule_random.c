@@ -545,7 +545,7 @@ static void set_up(uint64_t seed) {
 static void run_dry(void) {
     for (int turns = 0; any(RUNS) || any(WAITS); turns++) {
         struct call *call = any(RUNS);
-        CHECK(turns < 20000);
+        CHECK(turns < 200000);
         if (call) {
             finish(call);
         } else {
