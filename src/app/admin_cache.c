@@ -22,7 +22,8 @@ static struct by_model *row_for(struct by_model rows[], size_t *count, struct sl
             return &rows[i];
     if (*count == MODELS_MAX)
         return &rows[MODELS_MAX - 1];
-    rows[*count] = (struct by_model){.model = model};
+    bool last = *count == MODELS_MAX - 1;
+    rows[*count] = (struct by_model){.model = last ? SL_LIT("(other)") : model};
     return &rows[(*count)++];
 }
 

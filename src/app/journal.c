@@ -25,6 +25,7 @@ struct sl_snapshot_job {
     struct sl_kept **items;
     size_t count, cap;
     struct sl_timer timer;
+    bool given; /* to the worker */
     int error;
     char why[256];
 };
@@ -140,7 +141,8 @@ static void go_on(void *ctx) {
             free_job(job);
         return;
     }
-    if (sl_store_run(j->store, work, on_written, job) != SL_OK)
+    job->given = sl_store_run(j->store, work, on_written, job) == SL_OK;
+    if (!job->given)
         free_job(job);
 }
 
@@ -249,8 +251,12 @@ void sl_journal_close(struct sl_journal *j) {
     sl_timer_clear(j->loop, &j->quotas_timer);
     sl_timer_clear(j->loop, &j->snapshot_timer);
     save_quotas(j);
-    /* One under way is the worker's; it writes the same file, so it is left to be the last. */
-    if (!j->snapshot_ns || j->job)
+    /* The worker's writes the same file, so it is left to be the last. */
+    if (j->job && j->job->given)
+        return;
+    if (j->job)
+        free_job(j->job); /* half picked up */
+    if (!j->snapshot_ns)
         return;
     struct sl_snapshot_job *job = new_job(j);
     if (!job)

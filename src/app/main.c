@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "app/activation.h"
 #include "app/check.h"
 #include "app/cli.h"
 #include "app/config_doc.h"
@@ -41,10 +42,19 @@ static int check(const struct sl_cli *cli) {
     return sl_check(cli);
 }
 
-static int run(const struct sl_cli *cli) {
+static int serve(struct sl_cli *cli) {
+    char why[128];
+    if (sl_activation_take(cli, why, sizeof(why)) != SL_OK) {
+        fprintf(stderr, "sluice: %s\n", why);
+        return EXIT_USAGE;
+    }
+    return sl_serve(&cli->source);
+}
+
+static int run(struct sl_cli *cli) {
     switch (cli->command) {
     case SL_COMMAND_SERVE:
-        return sl_serve(&cli->source);
+        return serve(cli);
     case SL_COMMAND_SIMULATOR:
         return sl_simulator(&cli->source);
     case SL_COMMAND_CHECK:

@@ -188,7 +188,7 @@ struct sl_flow_settings sl_policy_flow_settings(struct sl_policy *p) {
         .body_wait_ns = (uint64_t)c->limits.body_ms * SL_NS_PER_MS,
         .linger_ns = (uint64_t)c->linger_ms * SL_NS_PER_MS,
         .keys = p->keys,
-        .guard_hosts = c->auth == SL_AUTH_NONE,
+        .guard_hosts = !p->keys, /* as at the start, whatever a reload says */
         .access_log = c->log.access,
     };
     add_hosts(p, &settings);

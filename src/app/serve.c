@@ -14,6 +14,7 @@
 #include <stdio.h>
 
 #include "app/account.h"
+#include "app/activation.h"
 #include "app/admin.h"
 #include "app/admin_cache.h"
 #include "app/admin_keys.h"
@@ -206,6 +207,7 @@ static int open_flow(struct server *s) {
     struct sl_flow_settings settings = sl_policy_flow_settings(&s->policy);
     s->flow = sl_flow_new(&s->loop, &settings, &s->metrics);
     if (!s->flow || sl_flow_set_targets(s->flow, targets, count) != SL_OK) {
+        sl_account_close(&s->account);
         free_targets(targets, count);
         return EXIT_RUNTIME;
     }
@@ -214,15 +216,22 @@ static int open_flow(struct server *s) {
     return EXIT_FINE;
 }
 
+/* Listens at an address, or at the socket that a service manager has opened for it. */
+static const char *listen_at(struct server *s, size_t i) {
+    const struct sl_hostport *at = &s->config->listen.items[i];
+    if (i < s->source->sockets)
+        return sl_front_listen_socket(s->front, SL_ACTIVATION_FROM + (int)i, s->tls, s->why,
+                                      sizeof(s->why));
+    return sl_front_listen(s->front, at->host, at->port, s->tls, s->why, sizeof(s->why));
+}
+
 static int open_front(struct server *s) {
     const struct sl_config *c = s->config;
     s->front = sl_front_new(&s->loop, &c->limits, sl_flow_front_handler(), s->flow);
     if (!s->front)
         return EXIT_RUNTIME;
     for (size_t i = 0; i < c->listen.count; i++) {
-        const char *address =
-            sl_front_listen(s->front, c->listen.items[i].host, c->listen.items[i].port, s->tls,
-                            s->why, sizeof(s->why));
+        const char *address = listen_at(s, i);
         if (!address)
             return EXIT_RUNTIME;
         if (i == 0)
@@ -306,20 +315,18 @@ static void warn_fixed(const struct sl_config *old, const struct sl_config *fres
                 !same_text(old->listen.items[i].host, fresh->listen.items[i].host);
     if (moved)
         sl_log(SL_LOG_WARN, "app", "listen and admin take effect at the next start only");
+    if (old->auth != fresh->auth)
+        sl_log(SL_LOG_WARN, "app", "auth takes effect at the next start only");
     if (!same_text(old->state, fresh->state))
         sl_log(SL_LOG_WARN, "app", "state takes effect at the next start only");
 }
 
-static int reload_tls(struct server *s, const struct sl_config *fresh) {
-    if (!fresh->tls.certificate)
-        return EXIT_FINE;
-    struct sl_tls *tls = sl_tls_new(&fresh->tls, s->why, sizeof(s->why));
+static void use_tls(struct server *s, struct sl_tls *tls) {
     if (!tls)
-        return EXIT_CONFIG;
+        return; /* none is configured: what listens with TLS goes on with what it has */
     sl_front_set_tls(s->front, tls);
     sl_tls_free(s->tls);
     s->tls = tls;
-    return EXIT_FINE;
 }
 
 /* All that can fail comes first; from the target on, nothing does. */
@@ -329,20 +336,27 @@ static int reload(struct server *s) {
         return EXIT_CONFIG;
     struct sl_flow_target targets[SL_LINE_ROUTES_MAX];
     size_t count = make_targets(s, fresh, targets);
-    if (!count || reload_tls(s, fresh) != EXIT_FINE ||
+    struct sl_tls *tls = NULL;
+    if (!count ||
+        (fresh->tls.certificate && !(tls = sl_tls_new(&fresh->tls, s->why, sizeof(s->why)))) ||
         sl_policy_change(&s->policy, fresh, s->why, sizeof(s->why)) != SL_OK) {
+        sl_tls_free(tls);
         free_targets(targets, count);
         sl_config_free(fresh);
         return EXIT_CONFIG;
     }
     warn_fixed(s->config, fresh);
+    use_tls(s, tls);
     struct sl_config *old = s->config;
     s->config = fresh;
     ask_quotas(s, targets, count);
     struct sl_flow_settings settings = sl_policy_flow_settings(&s->policy);
     sl_flow_configure(s->flow, &settings);
-    if (sl_flow_set_targets(s->flow, targets, count) != SL_OK)
-        sl_log(SL_LOG_ERROR, "app", "out of memory: some calls keep their old targets");
+    if (sl_flow_set_targets(s->flow, targets, count) != SL_OK) {
+        sl_log(SL_LOG_ERROR, "app", "out of memory: the targets stay as they were");
+        sl_account_set(&s->account, NULL, 0);
+        free_targets(targets, count);
+    }
     sl_journal_configure(&s->journal, snapshot_ns(fresh));
     sl_store_keep_ledger(s->store, fresh->ledger.keep_ms);
     sl_front_set_limits(s->front, &fresh->limits);

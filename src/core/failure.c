@@ -31,6 +31,7 @@ static const struct sl_failure_info table[SL_FAILURE_COUNT] = {
     [SL_FAILURE_NO_SIGNATURE] = ROW("MissingAuthenticationTokenException", "", 403, false),
     [SL_FAILURE_INCOMPLETE_SIGNATURE] = ROW("IncompleteSignatureException", "", 400, false),
     [SL_FAILURE_EXPIRED_TOKEN] = ROW("ExpiredTokenException", "", 403, false),
+    [SL_FAILURE_BAD_TOKEN] = ROW("AccessDeniedException", "", 403, false),
 };
 
 const struct sl_failure_info *sl_failure_info(enum sl_failure kind) {

@@ -26,6 +26,7 @@ static const struct {
     [SL_FAILURE_NO_SIGNATURE] = {SL_LIT("authentication_error"), 401},
     [SL_FAILURE_INCOMPLETE_SIGNATURE] = {SL_LIT("authentication_error"), 401},
     [SL_FAILURE_EXPIRED_TOKEN] = {SL_LIT("authentication_error"), 401},
+    [SL_FAILURE_BAD_TOKEN] = {SL_LIT("authentication_error"), 401},
 };
 
 int sl_anthropic_status(enum sl_failure kind) {

@@ -152,9 +152,11 @@ int sl_compose_call(struct sl_arena *arena, struct sl_call *call, enum sl_operat
     call->operation = op;
     call->plane = info->plane;
     call->framing = info->framing;
-    call->model = model;
     call->method = SL_LIT("POST");
-    int err = write_target(arena, call, shape);
+    /* Of several calls of one request each lives as long as it must. */
+    int err = sl_arena_copy(arena, model, &call->model);
+    if (!err)
+        err = write_target(arena, call, shape);
     if (!err)
         err = write_headers(arena, call, shape);
     if (!err)

@@ -29,6 +29,7 @@ static const struct {
     [SL_FAILURE_NO_SIGNATURE] = {"invalid_request_error", "invalid_api_key", 401},
     [SL_FAILURE_INCOMPLETE_SIGNATURE] = {"invalid_request_error", "invalid_api_key", 401},
     [SL_FAILURE_EXPIRED_TOKEN] = {"invalid_request_error", "invalid_api_key", 401},
+    [SL_FAILURE_BAD_TOKEN] = {"invalid_request_error", "invalid_api_key", 401},
 };
 
 int sl_openai_status(enum sl_failure kind) {

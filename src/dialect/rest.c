@@ -219,6 +219,7 @@ static int status(enum sl_failure kind) {
     case SL_FAILURE_NO_SIGNATURE:
     case SL_FAILURE_INCOMPLETE_SIGNATURE:
     case SL_FAILURE_EXPIRED_TOKEN:
+    case SL_FAILURE_BAD_TOKEN:
         return 401;
     default:
         return sl_failure_info(kind)->status;

@@ -265,7 +265,7 @@ static int enqueue(struct sl_flight *f, uint64_t deadline, struct sl_refusal *wh
         f->line->flights--;
     f->line = line;
     line->flights++;
-    if (line->route_count == 0)
+    if (line->routing.count == 0)
         return SL_E_NOTFOUND;
     struct sl_demand demand = demand_of(f, deadline);
     return sl_queue_submit(flow->queue, line->line, &f->ticket, &demand, flow->loop->now,

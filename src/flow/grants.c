@@ -70,12 +70,17 @@ static bool needs_grant(enum sl_operation op) {
            op >= SL_OP_LIST_FOUNDATION_MODELS;
 }
 
+/* The one that serves: a withdrawn model's name stands for its successor. */
+static struct sl_slice serving_model(const struct sl_call *call) {
+    return call->served_model.len > 0 ? call->served_model : call->model;
+}
+
 struct sl_slice sl_grants_refusal(const struct sl_exchange *x) {
     const struct sl_call *call = &x->flight->call;
     const struct sl_client *client = x->flight->client;
     if (client->unlimited)
         return SL_EMPTY;
-    if (call->model.len > 0 && !sl_client_allows_model(client, call->model))
+    if (call->model.len > 0 && !sl_client_allows_model(client, serving_model(call)))
         return SL_LIT("This key may not use the model that serves this call (sluice key create "
                       "--models).");
     if (needs_grant(call->operation) && !(client->operations & UINT64_C(1) << call->operation))

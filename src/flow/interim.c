@@ -92,6 +92,8 @@ void sl_interim_tend(struct sl_flow *flow) {
             return;
         }
         sl_list_remove(node);
+        if (!flow->settings.interim_ns)
+            continue; /* switched off meanwhile */
         sl_stream_interim(x->stream, x->interim_status);
         flow->metrics->interims++;
         if (++x->interim_count == INTERIM_MAX)

@@ -35,17 +35,26 @@
 
 struct sl_target_ref {
     struct sl_target *target;
-    uint32_t users; /* the flow, and flights at it; freed with the last */
+    uint32_t users; /* the flow, routes, and flights at it; freed with the last */
     bool reached;   /* it has answered before: when it does not, waiting makes sense */
     uint32_t weight, priority;
     char profiles[4][16];
     size_t profile_count;
 };
 
+struct sl_flow_pool;
+
 struct sl_model_route {
-    struct sl_target_ref *target;
-    struct sl_pool *pool;
-    struct sl_slice model; /* as that target wants it; lives until the line is routed anew */
+    struct sl_target_ref *target; /* held */
+    struct sl_flow_pool *pool;    /* held */
+    struct sl_slice model;        /* as that target wants it */
+};
+
+/* All ways to serve one line's model; made whole before it takes the place of the former one. */
+struct sl_routing {
+    struct sl_model_route routes[SL_LINE_ROUTES_MAX];
+    size_t count;
+    struct sl_arena arena; /* of the models' names */
 };
 
 struct sl_model_line {
@@ -53,13 +62,11 @@ struct sl_model_line {
     struct sl_list link; /* least recently used first */
     struct sl_line *line;
     struct sl_estimator estimator;
-    struct sl_model_route routes[SL_LINE_ROUTES_MAX];
-    size_t route_count;
-    uint32_t flights; /* that name it */
+    struct sl_routing routing; /* for dispatch: a ticket granted before it changed uses it no more */
+    uint32_t flights;          /* that name it */
     struct sl_slice model;
     enum sl_plane plane;
     bool fixed_id; /* the body names the model: no target may call it by another id */
-    struct sl_arena arena;
     size_t key_len;
     char key[];
 };
@@ -266,7 +273,7 @@ void sl_flight_submit(struct sl_flight *flight, uint64_t deadline);
 void sl_flight_drop(struct sl_flight *flight);
 void sl_flight_step(struct sl_flight *flight);
 void sl_flight_dispatch(struct sl_flight *flight);
-/* The queue gave it back: its time is up, or (expired is false) it may be tried elsewhere. */
+/* Its time is up and the queue gave it back; or (expired is false) it may be tried elsewhere. */
 void sl_flight_due(struct sl_flight *flight, bool expired, const struct sl_refusal *why);
 /* Class and deadline are the best among its readers: somebody came or left. */
 void sl_flight_reconsider(struct sl_flight *flight);

@@ -14,7 +14,7 @@
 #include "sluice/base/mem.h"
 
 /* Clients name models: what they make up must not fill memory. Lines nobody waits in are dropped
- * for new ones; pools hold what was learned and stay. */
+ * for new ones; pools hold what was learned and stay, while there is room. */
 #define LINES_MAX 1024
 #define POOLS_MAX 4096
 #define KEY_MAX   (SL_MODEL_ID_MAX + 16)
@@ -25,6 +25,7 @@ struct sl_flow_pool {
     struct sl_table_node node;
     struct sl_list link;
     struct sl_pool *pool;
+    uint32_t users; /* routes */
     struct sl_slice target, region, model; /* within the pool's id, or the route's text: copied */
     char text[];
 };
@@ -95,8 +96,32 @@ static struct sl_flow_pool *alloc_pool(const struct sl_target_ref *ref, struct s
     return p;
 }
 
+static void free_pool(struct sl_flow *flow, struct sl_flow_pool *p) {
+    sl_table_remove(&flow->pools, &p->node);
+    sl_list_remove(&p->link);
+    sl_pool_free(p->pool);
+    sl_free(p);
+}
+
+/* The oldest that no line draws on. Calls of a former routing may still be at it. */
+static void drop_unused_pool(struct sl_flow *flow) {
+    SL_LIST_EACH(&flow->pool_list, node, next) {
+        struct sl_flow_pool *p = SL_CONTAINER(node, struct sl_flow_pool, link);
+        struct sl_pool_view view;
+        if (p->users > 0)
+            continue;
+        sl_pool_look(p->pool, &view, flow->loop->now, sl_flow_wall(flow));
+        if (view.running > 0)
+            continue;
+        free_pool(flow, p);
+        return;
+    }
+}
+
 static struct sl_flow_pool *make_pool(struct sl_flow *flow, const struct sl_target_ref *ref,
                                       struct sl_slice model, struct sl_slice id) {
+    if (flow->pools.count >= POOLS_MAX)
+        drop_unused_pool(flow);
     struct sl_flow_pool *p = flow->pools.count < POOLS_MAX ? alloc_pool(ref, model) : NULL;
     if (!p)
         return NULL;
@@ -116,8 +141,8 @@ static struct sl_flow_pool *make_pool(struct sl_flow *flow, const struct sl_targ
     return p;
 }
 
-static struct sl_pool *pool_for(struct sl_flow *flow, const struct sl_target_ref *ref,
-                                enum sl_plane plane, struct sl_slice model) {
+static struct sl_flow_pool *pool_for(struct sl_flow *flow, const struct sl_target_ref *ref,
+                                     enum sl_plane plane, struct sl_slice model) {
     struct sl_buf id;
     struct sl_slice channel = channel_name(plane, model), base = sl_model_base(model);
     sl_buf_init(&id, 2 * KEY_MAX);
@@ -129,7 +154,7 @@ static struct sl_pool *pool_for(struct sl_flow *flow, const struct sl_target_ref
     if (!err && !p)
         p = make_pool(flow, ref, model, sl_buf_slice(&id));
     sl_buf_done(&id);
-    return p ? p->pool : NULL;
+    return p;
 }
 
 /* ---- lines ---- */
@@ -153,56 +178,77 @@ static struct sl_slice own_geography(const struct sl_flow *flow, const struct sl
     return sl_region_geo_prefix(sl_slice_str(sl_target_region(ref->target)));
 }
 
-static int add_route(struct sl_flow *flow, struct sl_model_line *line, struct sl_target_ref *ref,
-                     struct sl_slice wish) {
-    struct sl_model_route *r = &line->routes[line->route_count];
-    if (line->route_count == SL_LINE_ROUTES_MAX)
+static int add_route(struct sl_flow *flow, const struct sl_model_line *line,
+                     struct sl_routing *routing, struct sl_target_ref *ref, struct sl_slice wish) {
+    struct sl_model_route r = {.target = ref};
+    if (routing->count == SL_LINE_ROUTES_MAX)
         return SL_OK;
-    int err = model_at(&line->arena, line->model, line->fixed_id ? SL_EMPTY : wish, &r->model);
+    int err = model_at(&routing->arena, line->model, line->fixed_id ? SL_EMPTY : wish, &r.model);
     if (err)
         return err;
-    for (size_t i = 0; i < line->route_count; i++)
-        if (line->routes[i].target == ref && sl_slice_eq(line->routes[i].model, r->model))
+    for (size_t i = 0; i < routing->count; i++)
+        if (routing->routes[i].target == ref && sl_slice_eq(routing->routes[i].model, r.model))
             return SL_OK;
-    r->target = ref;
-    r->pool = pool_for(flow, ref, line->plane, r->model);
-    if (!r->pool)
+    r.pool = pool_for(flow, ref, line->plane, r.model);
+    if (!r.pool)
         return SL_E_NOMEM;
-    line->route_count++;
+    r.target->users++;
+    r.pool->users++;
+    routing->routes[routing->count++] = r;
     return SL_OK;
 }
 
-/* Fills line->routes from the flow's targets. */
-static int find_routes(struct sl_flow *flow, struct sl_model_line *line) {
+static void drop_routing(struct sl_routing *routing) {
+    for (size_t i = 0; i < routing->count; i++) {
+        sl_target_ref_release(routing->routes[i].target);
+        routing->routes[i].pool->users--;
+    }
+    routing->count = 0;
+    sl_arena_done(&routing->arena);
+}
+
+/* From the flow's targets; on failure as far as it came. */
+static int find_routes(struct sl_flow *flow, const struct sl_model_line *line,
+                       struct sl_routing *out) {
     int err = SL_OK;
-    line->route_count = 0;
-    sl_arena_done(&line->arena);
-    sl_arena_init(&line->arena, 64 * 1024);
+    out->count = 0;
+    sl_arena_init(&out->arena, 64 * 1024);
     for (size_t i = 0; !err && i < flow->target_count; i++) {
         struct sl_target_ref *ref = flow->targets[i];
         if (!sl_target_endpoint(ref->target, line->plane))
             continue;
         if (ref->profile_count == 0)
-            err = add_route(flow, line, ref, own_geography(flow, ref, line->model));
+            err = add_route(flow, line, out, ref, own_geography(flow, ref, line->model));
         for (size_t p = 0; !err && p < ref->profile_count; p++)
-            err = add_route(flow, line, ref, sl_slice_str(ref->profiles[p]));
+            err = add_route(flow, line, out, ref, sl_slice_str(ref->profiles[p]));
     }
     return err;
 }
 
-static size_t queue_routes(struct sl_model_line *line, struct sl_route out[]) {
-    for (size_t i = 0; i < line->route_count; i++)
-        out[i] = (struct sl_route){.pool = line->routes[i].pool,
-                                   .weight = line->routes[i].target->weight,
-                                   .priority = line->routes[i].target->priority,
-                                   .ctx = &line->routes[i]};
-    return line->route_count;
+/* As the queue wants them. They lead to where the routing is going to stand, in the line. */
+static size_t queue_routes(struct sl_model_line *line, const struct sl_routing *routing,
+                           struct sl_route out[]) {
+    for (size_t i = 0; i < routing->count; i++)
+        out[i] = (struct sl_route){.pool = routing->routes[i].pool->pool,
+                                   .weight = routing->routes[i].target->weight,
+                                   .priority = routing->routes[i].target->priority,
+                                   .ctx = &line->routing.routes[i]};
+    return routing->count;
 }
 
 static int reroute(struct sl_flow *flow, struct sl_model_line *line) {
     struct sl_route routes[SL_LINE_ROUTES_MAX];
-    int err = find_routes(flow, line);
-    return err ? err : sl_line_set_routes(line->line, routes, queue_routes(line, routes));
+    struct sl_routing fresh;
+    int err = find_routes(flow, line, &fresh);
+    if (!err)
+        err = sl_line_set_routes(line->line, routes, queue_routes(line, &fresh, routes));
+    if (err) {
+        drop_routing(&fresh);
+        return err;
+    }
+    drop_routing(&line->routing);
+    line->routing = fresh;
+    return SL_OK;
 }
 
 static void free_line(struct sl_flow *flow, struct sl_model_line *line) {
@@ -212,13 +258,23 @@ static void free_line(struct sl_flow *flow, struct sl_model_line *line) {
     }
     if (line->line)
         sl_line_free(line->line);
-    sl_arena_done(&line->arena);
+    drop_routing(&line->routing);
     sl_free(line);
+}
+
+/* So many that each finds its pools. */
+static size_t max_lines(const struct sl_flow *flow) {
+    size_t routes = 0;
+    for (size_t i = 0; i < flow->target_count; i++)
+        routes += flow->targets[i]->profile_count ? flow->targets[i]->profile_count : 1;
+    if (routes > SL_LINE_ROUTES_MAX)
+        routes = SL_LINE_ROUTES_MAX;
+    return routes * LINES_MAX > POOLS_MAX ? POOLS_MAX / routes : LINES_MAX;
 }
 
 /* Room for one more line: the one unused for longest goes. */
 static bool make_room(struct sl_flow *flow) {
-    if (flow->lines.count < LINES_MAX)
+    if (flow->lines.count < max_lines(flow))
         return true;
     SL_LIST_EACH(&flow->line_list, node, next) {
         struct sl_model_line *line = SL_CONTAINER(node, struct sl_model_line, link);
@@ -242,14 +298,13 @@ static struct sl_model_line *new_line(struct sl_flow *flow, struct sl_slice key,
     line->plane = plane;
     line->fixed_id = fixed_id;
     sl_list_init(&line->link);
-    sl_arena_init(&line->arena, 64 * 1024);
     sl_estimator_init(&line->estimator);
     struct sl_slice saved = remembered(flow, 'e', line->model);
     if (saved.len > 0 && sl_estimator_restore(&line->estimator, saved) != SL_OK)
         sl_estimator_init(&line->estimator);
-    if (find_routes(flow, line) == SL_OK)
+    if (find_routes(flow, line, &line->routing) == SL_OK)
         line->line = sl_line_new(flow->queue, model.len ? model : SL_LIT("(other)"), routes,
-                                 queue_routes(line, routes));
+                                 queue_routes(line, &line->routing, routes));
     if (!line->line) {
         free_line(flow, line);
         return NULL;
@@ -334,11 +389,11 @@ int sl_flow_set_targets(struct sl_flow *flow, const struct sl_flow_target *targe
     memcpy(old, flow->targets, sizeof(old));
     memcpy(flow->targets, fresh, count * sizeof(fresh[0]));
     flow->target_count = count;
-    /* Routes that could not be changed still name the old targets: those live on then. */
-    bool moved = reroute_all(flow);
-    for (size_t i = 0; moved && i < old_count; i++)
-        sl_target_ref_release(old[i]);
-    return moved ? SL_OK : SL_E_NOMEM;
+    if (!reroute_all(flow))
+        sl_log(SL_LOG_ERROR, "flow", "out of memory: some models keep their former targets");
+    for (size_t i = 0; i < old_count; i++)
+        sl_target_ref_release(old[i]); /* routes that could not be changed hold theirs */
+    return SL_OK;
 }
 
 bool sl_flow_set_weight(struct sl_flow *flow, struct sl_slice target, uint32_t weight) {
@@ -378,11 +433,8 @@ void sl_routes_done(struct sl_flow *flow) {
     struct sl_list *node;
     while ((node = sl_list_first(&flow->line_list)) != NULL)
         free_line(flow, SL_CONTAINER(node, struct sl_model_line, link));
-    while ((node = sl_list_pop_front(&flow->pool_list)) != NULL) {
-        struct sl_flow_pool *p = SL_CONTAINER(node, struct sl_flow_pool, link);
-        sl_pool_free(p->pool);
-        sl_free(p);
-    }
+    while ((node = sl_list_first(&flow->pool_list)) != NULL)
+        free_pool(flow, SL_CONTAINER(node, struct sl_flow_pool, link));
     for (size_t i = 0; i < flow->target_count; i++)
         sl_target_ref_release(flow->targets[i]);
     sl_table_done(&flow->lines);

@@ -670,16 +670,16 @@ struct sl_front *sl_front_new(struct sl_loop *loop, const struct sl_front_limits
     return front;
 }
 
-const char *sl_front_listen(struct sl_front *front, const char *host, uint16_t port,
-                            struct sl_tls *tls, char *why, size_t why_size) {
+static const char *listen_with(struct sl_front *front,
+                               const struct sl_conn_listener_settings *settings, struct sl_tls *tls,
+                               char *why, size_t why_size) {
     struct listener *l = sl_calloc(1, sizeof(*l));
     if (!l) {
         snprintf(why, why_size, "out of memory");
         return NULL;
     }
-    struct sl_conn_listener_settings settings = {.host = host, .port = port, .backlog = BACKLOG};
     l->tls = tls != NULL;
-    l->listener = sl_conn_listen(front->loop, &settings, tls, on_accept, front, why, why_size);
+    l->listener = sl_conn_listen(front->loop, settings, tls, on_accept, front, why, why_size);
     if (!l->listener) {
         sl_free(l);
         return NULL;
@@ -688,6 +688,18 @@ const char *sl_front_listen(struct sl_front *front, const char *host, uint16_t p
     if (front->full)
         sl_conn_listener_pause(l->listener, true);
     return sl_conn_listener_address(l->listener);
+}
+
+const char *sl_front_listen(struct sl_front *front, const char *host, uint16_t port,
+                            struct sl_tls *tls, char *why, size_t why_size) {
+    struct sl_conn_listener_settings settings = {.host = host, .port = port, .backlog = BACKLOG};
+    return listen_with(front, &settings, tls, why, why_size);
+}
+
+const char *sl_front_listen_socket(struct sl_front *front, int fd, struct sl_tls *tls, char *why,
+                                   size_t why_size) {
+    struct sl_conn_listener_settings settings = {.fd = fd, .backlog = BACKLOG};
+    return listen_with(front, &settings, tls, why, why_size);
 }
 
 void sl_front_set_tls(struct sl_front *front, struct sl_tls *tls) {

@@ -18,6 +18,7 @@
 #include <stdio.h>
 
 #include "front/h2.h"
+#include "front/head.h"
 #include "sluice/base/mem.h"
 
 /* Fields of a response or trailer, with :status and content-length: Bedrock sends about ten. */
@@ -206,12 +207,12 @@ static void check_head(struct h2_stream *s) {
         refuse(s, 400, "Host and :authority differ");
     if (sl_slice_eq(head->method, SL_LIT("CONNECT")))
         refuse(s, 501, "CONNECT is not served");
-    if (head->target.len == 0 || head->target.ptr[0] != '/')
+    if (!sl_head_is_target(head->target) || head->target.ptr[0] != '/')
         refuse(s, 400, "the request's :path is not a path");
     if (head->authority.len == 0)
         refuse(s, 400, "the request names no host");
-    if (sl_slice_find(head->authority, '@') != head->authority.len)
-        refuse(s, 400, "the request's :authority names a user"); /* RFC 9113 8.3.1 */
+    if (!sl_head_is_host(head->authority))
+        refuse(s, 400, "the request's :authority is no host"); /* RFC 9113 8.3.1 */
 
     const struct sl_header *length = sl_headers_find(&head->headers, SL_LIT("content-length"));
     uint64_t n;

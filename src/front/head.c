@@ -65,6 +65,14 @@ static bool all_of(struct sl_slice s, uint8_t class) {
     return common == class;
 }
 
+bool sl_head_is_target(struct sl_slice s) {
+    return s.len > 0 && all_of(s, TARGET);
+}
+
+bool sl_head_is_host(struct sl_slice s) {
+    return all_of(s, HOST);
+}
+
 /* ---- request line ---- */
 
 static int read_version(struct reading *r, struct sl_slice version) {
@@ -84,7 +92,7 @@ static int cut_absolute(struct reading *r, struct sl_slice target, size_t scheme
     struct sl_slice rest = sl_slice_skip(target, scheme_len);
     size_t end = sl_slice_find(rest, '/');
     struct sl_slice authority = sl_slice_head(rest, end);
-    if (authority.len == 0 || !all_of(authority, HOST))
+    if (authority.len == 0 || !sl_head_is_host(authority))
         return refuse(r, 400, "malformed request target");
     r->head->authority = authority;
     r->head->target = end < rest.len ? sl_slice_skip(rest, end) : SL_LIT("/");
@@ -93,7 +101,7 @@ static int cut_absolute(struct reading *r, struct sl_slice target, size_t scheme
 
 static int read_target(struct reading *r, struct sl_slice target) {
     static const char *const schemes[] = {"http://", "https://"};
-    if (target.len == 0 || !all_of(target, TARGET))
+    if (!sl_head_is_target(target))
         return refuse(r, 400, "malformed request target");
     bool options = sl_slice_eq(r->head->method, SL_LIT("OPTIONS"));
     if (target.ptr[0] == '/' || (options && sl_slice_eq(target, SL_LIT("*")))) {
@@ -130,7 +138,7 @@ static int read_request_line(struct reading *r, struct sl_slice line) {
 static int read_host(struct reading *r, struct sl_slice value) {
     if (r->hosts++ > 0)
         return refuse(r, 400, "more than one Host header");
-    if (!all_of(value, HOST))
+    if (!sl_head_is_host(value))
         return refuse(r, 400, "malformed Host header");
     if (r->head->authority.len == 0) /* an absolute target's prevails */
         r->head->authority = value;

@@ -26,6 +26,11 @@ int sl_head_read(struct sl_slice raw, size_t max_headers, struct sl_arena *arena
 /* A line of the trailer section (RFC 9112 7.1.2) with its end; the empty one ends it. As above. */
 int sl_head_trailer(struct sl_slice line, const char **why);
 
+/* What HTTP/2 is held to as well: a target of visible ASCII without '#'; a host that names no user
+ * and no second host. */
+bool sl_head_is_target(struct sl_slice s);
+bool sl_head_is_host(struct sl_slice s);
+
 /* What is left behind empty lines. */
 struct sl_slice sl_head_skip_empty(struct sl_slice raw);
 

@@ -546,13 +546,21 @@ static int resolve(struct sl_loop *loop, const struct sl_conn_listener_settings 
     return 0;
 }
 
+static int bind_to(struct sl_conn_listener *listener,
+                   const struct sl_conn_listener_settings *settings) {
+    struct sockaddr_storage address = {0};
+    void *storage = &address;
+    if (settings->fd)
+        return uv_tcp_open(&listener->tcp, settings->fd);
+    int rc = resolve(listener->loop, settings, &address);
+    return rc ? rc : uv_tcp_bind(&listener->tcp, storage, 0);
+}
+
 static int bind_and_listen(struct sl_conn_listener *listener,
                            const struct sl_conn_listener_settings *settings) {
     struct sockaddr_storage address = {0};
     void *storage = &address;
-    int rc = resolve(listener->loop, settings, &address);
-    if (rc == 0)
-        rc = uv_tcp_bind(&listener->tcp, storage, 0);
+    int rc = bind_to(listener, settings);
     if (rc == 0)
         rc = uv_listen((uv_stream_t *)&listener->tcp, settings->backlog, on_connection);
     int len = sizeof(address);
@@ -584,9 +592,13 @@ struct sl_conn_listener *sl_conn_listen(struct sl_loop *loop,
         return NULL;
     }
     int rc = bind_and_listen(listener, settings);
-    if (rc < 0) {
+    if (rc < 0 && settings->fd)
+        snprintf(why, why_size, "cannot listen on descriptor %d: %s", settings->fd,
+                 uv_strerror(rc));
+    else if (rc < 0)
         snprintf(why, why_size, "cannot listen on %s port %u: %s", settings->host,
                  (unsigned)settings->port, uv_strerror(rc));
+    if (rc < 0) {
         sl_conn_listener_close(listener);
         return NULL;
     }

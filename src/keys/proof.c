@@ -93,7 +93,7 @@ static int check_token(struct sl_proof_look *look, struct sl_slice token) {
     uint32_t generation = match_token(keys, known ? known : keys->nobody, token);
     if (!known || generation == 0) {
         sl_failures_note(&keys->failures, look->address, look->now);
-        return sl_proof_refuse(look, SL_FAILURE_DENIED,
+        return sl_proof_refuse(look, SL_FAILURE_BAD_TOKEN,
                                "Authentication failed: Please make sure your API Key is valid.");
     }
     take_key(look, known);

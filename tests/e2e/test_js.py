@@ -52,9 +52,11 @@ def environment(sluice: Sluice | None = None, **more: str) -> dict[str, str]:
 class Node:
     """A program that talks with its test, line by line. Its own deadline ends it if need be."""
 
-    def __init__(self, js: Path, program: str, name: str, env: Mapping[str, str]) -> None:
+    def __init__(
+        self, js: Path, program: str, name: str, env: Mapping[str, str], *args: str
+    ) -> None:
         self.process = subprocess.Popen(
-            [str(NODE), f"{program}.mjs", name],
+            [str(NODE), f"{program}.mjs", name, *args],
             cwd=js,
             env=dict(env),
             stdin=subprocess.PIPE,
@@ -90,8 +92,8 @@ class Node:
         return said
 
 
-def run(js: Path, program: str, name: str, env: Mapping[str, str]) -> str:
-    with Node(js, program, name, env) as node:
+def run(js: Path, program: str, name: str, env: Mapping[str, str], *args: str) -> str:
+    with Node(js, program, name, env, *args) as node:
         return node.verdict()
 
 

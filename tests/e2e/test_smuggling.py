@@ -11,6 +11,7 @@ from contextlib import suppress
 
 import pytest
 
+import h2wire
 import wire
 from gateway import PATIENCE, SIGNER, Sluice
 from samples import CLAUDE
@@ -347,3 +348,140 @@ def test_1_0_closes(sluice: Sluice) -> None:
         got = client.read()
         assert (got.status, got.get("connection")) == (200, "close")
         assert client.socket.recv(1) == b""
+
+
+# --- HTTP/2 before, HTTP/1.1 behind
+
+TARGET = b"/model/%s/invoke" % CLAUDE.encode()
+PROTOCOL_ERROR = 1
+INJECTED = b"x\r\n\r\n" + SMUGGLED
+PSEUDO: dict[bytes, bytes] = {
+    b":method": b"POST",
+    b":scheme": b"http",
+    b":path": TARGET,
+    b":authority": b"localhost",
+}
+
+
+def h2(
+    *fields: tuple[bytes, bytes],
+    body: bytes = BODY,
+    trailers: h2wire.Fields | None = None,
+    **pseudo: bytes | None,
+) -> bytes:
+    """A request on stream 1: its pseudo headers (None: without), fields and body."""
+    changed = {b":" + name.encode(): value for name, value in pseudo.items()}
+    first = [(k, v) for k, v in {**PSEUDO, **changed}.items() if v is not None]
+    parts = [(h2wire.HEADERS, h2wire.block([*first, *fields]))]
+    parts += [(h2wire.DATA, body)] if body else []
+    parts += [(h2wire.HEADERS, h2wire.block(trailers))] if trailers is not None else []
+    return b"".join(
+        h2wire.frame(
+            kind,
+            (h2wire.END_HEADERS if kind == h2wire.HEADERS else 0)
+            | (h2wire.END_STREAM if at == len(parts) - 1 else 0),
+            1,
+            payload,
+        )
+        for at, (kind, payload) in enumerate(parts)
+    )
+
+
+# A status, or the code of the stream's reset as a negative number.
+RESET = -PROTOCOL_ERROR
+H2_REFUSED: dict[str, tuple[bytes, int]] = {
+    "CR LF in a value": (h2((b"x-a", INJECTED)), 400),
+    "LF in a value": (h2((b"x-a", b"b\nc: d")), 400),
+    "CR in a value": (h2((b"x-a", b"b\rc: d")), 400),
+    "NUL in a value": (h2((b"x-a", b"b\0c")), 400),
+    "control byte in a value": (h2((b"x-a", b"b\x08")), 400),
+    "CR LF in a name": (h2((b"x-a: b\r\nx-c", b"d")), 400),
+    "colon in a name": (h2((b"x-a:", b"b")), 400),
+    "space in a name": (h2((b"x a", b"b")), 400),
+    "NUL in a name": (h2((b"x\0a", b"b")), 400),
+    "no name": (h2((b"", b"b")), 400),
+    "upper-case name": (h2((b"X-A", b"b")), RESET),
+    "transfer-encoding": (h2((b"transfer-encoding", b"chunked")), RESET),
+    "connection": (h2((b"connection", b"close")), RESET),
+    "keep-alive": (h2((b"keep-alive", b"timeout=5")), RESET),
+    "proxy-connection": (h2((b"proxy-connection", b"close")), RESET),
+    "upgrade": (h2((b"upgrade", b"h2c")), RESET),
+    "te": (h2((b"te", b"gzip")), RESET),
+    "length too small": (h2((b"content-length", b"2")), RESET),
+    "length too large": (h2((b"content-length", b"100")), RESET),
+    "length without a body": (h2((b"content-length", b"7"), body=b""), RESET),
+    "two lengths": (h2((b"content-length", b"7"), (b"content-length", b"0")), RESET),
+    "length with plus": (h2((b"content-length", b"+7")), RESET),
+    "length with CR LF": (h2((b"content-length", b"7\r\nx-a: b")), 400),
+    "another host": (h2((b"host", b"evil.example")), 400),
+    "two hosts": (h2((b"host", b"localhost"), (b"host", b"evil.example")), RESET),
+    "foreign authority": (h2(authority=b"evil.example"), 403),
+    "authority with a user": (h2(authority=b"x@localhost"), 400),
+    "authority with CR LF": (h2(authority=b"localhost\r\nx-a: b"), RESET),
+    "authority with a space": (h2(authority=b"localhost evil.example"), RESET),
+    "authority with a path": (h2(authority=b"localhost/x"), RESET),
+    "list of authorities": (h2(authority=b"localhost,evil.example"), 400),
+    "no authority": (h2(authority=None), RESET),
+    "host with a user": (h2((b"host", b"x@localhost"), authority=None), 400),
+    "path with CR LF": (h2(path=TARGET + b" HTTP/1.1\r\nx-a: b"), RESET),
+    "path with a space": (h2(path=TARGET + b" HTTP/1.1"), RESET),
+    "path with NUL": (h2(path=TARGET + b"\0"), RESET),
+    "path with a fragment": (h2(path=TARGET + b"#x"), 400),
+    "model with a fragment": (h2(path=b"/model/m#x/invoke"), 400),
+    "model in other letters": (h2(path="/model/ä/invoke".encode()), 400),
+    "non-ASCII path": (h2(path="/hälth".encode()), 400),
+    "absolute path": (h2(path=b"http://localhost" + TARGET), RESET),
+    "path without a slash": (h2(path=b"health"), RESET),
+    "asterisk": (h2(path=b"*"), RESET),
+    "empty path": (h2(path=b""), RESET),
+    "no path": (h2(path=None), RESET),
+    "no method": (h2(method=None), RESET),
+    "no scheme": (h2(scheme=None), RESET),
+    "method with CR LF": (h2(method=b"GET / HTTP/1.1\r\nx-a: b\r\n\r\nPOST"), RESET),
+    "method with a space": (h2(method=b"POST /x"), RESET),
+    "CONNECT": (h2(method=b"CONNECT", path=None, scheme=None), 501),
+    "unknown pseudo header": (h2((b":x", b"y")), RESET),
+    "late pseudo header": (h2((b"x-a", b"b"), (b":path", b"/health")), RESET),
+    "two paths": (h2((b":path", b"/health")), RESET),
+    "pseudo header in a trailer": (h2(trailers=[(b":path", b"/health")]), RESET),
+    "upper-case trailer": (h2(trailers=[(b"X-A", b"b")]), RESET),
+    "length in a trailer": (h2(trailers=[(b"content-length", b"100")]), RESET),
+    "coding in a trailer": (h2(trailers=[(b"transfer-encoding", b"chunked")]), RESET),
+}
+
+
+@pytest.mark.parametrize("case", H2_REFUSED)
+def test_refused_before_http1(sluice: Sluice, witness: Upstream, case: str) -> None:
+    """The stream ends; the connection and its other streams live on."""
+    frames, expected = H2_REFUSED[case]
+    before = len(witness.requests)
+    with h2wire.Client(sluice.host, sluice.port, PATIENCE) as client:
+        got = client.exchange(frames)
+    found = got.status if got.status else -(got.reset or 0)
+    assert (found, got.alive) == (expected, True), got
+    assert len(witness.requests) == before, "nothing came through"
+
+
+H2_ACCEPTED: dict[str, tuple[bytes, bytes]] = {
+    "plain": (h2(), BODY),
+    "length": (h2((b"content-length", b"7")), BODY),
+    "body like a request": (h2(body=SMUGGLED), SMUGGLED),
+    "same host": (h2((b"host", b"localhost")), BODY),
+    "host alone": (h2((b"host", b"localhost"), authority=None), BODY),
+    "te: trailers": (h2((b"te", b"trailers")), BODY),
+    "trailers": (h2(trailers=[(b"x-a", b"b")]), BODY),
+    "empty value": (h2((b"x-b", b"")), BODY),
+}
+
+
+@pytest.mark.parametrize("case", H2_ACCEPTED)
+def test_accepted_before_http1(sluice: Sluice, witness: Upstream, case: str) -> None:
+    frames, body = H2_ACCEPTED[case]
+    before = len(witness.requests)
+    with h2wire.Client(sluice.host, sluice.port, PATIENCE) as client:
+        got = client.exchange(frames)
+    assert (got.status, got.alive) == (200, True)
+    (arrived,) = witness.requests[before:]
+    assert arrived.body == body
+    assert arrived.names().count("content-length") == 1 and arrived.names().count("host") == 1
+    assert not {"transfer-encoding", "te", "x-a", ":path"} & set(arrived.names())

@@ -143,7 +143,9 @@ class Watched(asyncio.StreamReaderProtocol):
 class Upstream:
     """Serves until closed. `answer` is a script, or a function from a request to one."""
 
-    def __init__(self, *, key: str, secret: str, session: str, region: str) -> None:
+    def __init__(
+        self, *, key: str, secret: str, session: str, region: str, port: int = 0
+    ) -> None:
         self.answer: Script | Callable[[Received], Script] = reply()
         self.requests: list[Received] = []
         self.api_key: str | None = None  # that is accepted in place of a signature
@@ -156,7 +158,7 @@ class Upstream:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
         self._server = self._call(
-            self._loop.create_server(lambda: Watched(self._serve), "127.0.0.1", 0)
+            self._loop.create_server(lambda: Watched(self._serve), "127.0.0.1", port)
         )
         self.port: int = self._server.sockets[0].getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"

@@ -169,6 +169,7 @@ struct sl_config_source {
     const struct sl_config_override *overrides;
     size_t override_count;
     bool simulator; /* the embedded simulator serves as upstream */
+    size_t sockets; /* that a service manager passed; `listen` then names their addresses */
 };
 
 /* A file above this size is refused: it is no configuration. */

@@ -29,6 +29,8 @@ enum sl_failure {
     SL_FAILURE_NO_SIGNATURE,         /* MissingAuthenticationTokenException 403 */
     SL_FAILURE_INCOMPLETE_SIGNATURE, /* IncompleteSignatureException 400 */
     SL_FAILURE_EXPIRED_TOKEN,        /* ExpiredTokenException 403 */
+    SL_FAILURE_BAD_TOKEN,            /* AccessDeniedException 403, of a bearer token: who it is, not
+                                        what they may; other APIs tell these apart */
     SL_FAILURE_COUNT
 };
 

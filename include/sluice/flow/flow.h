@@ -95,7 +95,8 @@ struct sl_flow_target {
     size_t profile_count;
 };
 /* Where calls go from now on: 1…16 targets. Former ones are freed after their last flight. What
- * waits is routed anew; quota state stays by target name, region and model. */
+ * waits is routed anew; quota state stays by target name, region and model. SL_E_NOMEM: nothing has
+ * changed, the targets stay the caller's. */
 SL_NODISCARD int sl_flow_set_targets(struct sl_flow *flow, const struct sl_flow_target *targets,
                                      size_t count);
 /* To give to sl_front_new, with the flow as `server`. */

@@ -93,6 +93,9 @@ SL_NODISCARD struct sl_front *sl_front_new(struct sl_loop *loop,
 /* NULL address string and a sentence in `why` on failure, else the address ("127.0.0.1:8080"). */
 SL_NODISCARD const char *sl_front_listen(struct sl_front *front, const char *host, uint16_t port,
                                          struct sl_tls *tls, char *why, size_t why_size);
+/* The same, at a TCP socket that is bound already, and is the front's from now on. */
+SL_NODISCARD const char *sl_front_listen_socket(struct sl_front *front, int fd, struct sl_tls *tls,
+                                                char *why, size_t why_size);
 /* Certificates for connections to come; applies to listeners that have TLS. */
 void sl_front_set_tls(struct sl_front *front, struct sl_tls *tls);
 /* Other limits from now on, for connections that exist too. */

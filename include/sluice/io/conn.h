@@ -82,6 +82,7 @@ struct sl_conn_listener;
 struct sl_conn_listener_settings {
     const char *host; /* numeric address, or a name that is resolved at start */
     uint16_t port;    /* 0: the kernel picks one */
+    int fd;           /* a bound TCP socket to use instead, taken over; 0: none */
     int backlog;
 };
 SL_NODISCARD struct sl_conn_listener *

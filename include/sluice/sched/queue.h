@@ -4,7 +4,7 @@
  *
  *   submit ──▶ WAITING ──next──▶ GRANTED ──settle──▶ IDLE
  *                 │                  └──requeue──▶ WAITING (in front of its tenant's others)
- *                 └─ cancel / due ──▶ IDLE
+ *                 └─ cancel / due, expired ──▶ IDLE
  *
  *   line ─┬─ interactive ─┬─ tenant a: ticket ticket      a line's routes: [pool, pool, …]
  *         ├─ normal       └─ tenant b: ticket             by priority, then weight × headroom
@@ -108,9 +108,10 @@ SL_NODISCARD int sl_queue_submit(struct sl_queue *queue, struct sl_line *line,
                                  uint64_t now, uint64_t wall, struct sl_refusal *why);
 /* The next ticket that may start now, granted, its reservation taken; NULL when none may. */
 struct sl_ticket *sl_queue_next(struct sl_queue *queue, uint64_t now, uint64_t wall);
-/* A waiting ticket whose deadline (or max_wait) or fallback_at has come, taken out (IDLE);
- * *expired tells which. *why as computed for its Retry-After. NULL when none. It comes up to 1.05
- * ms after its time (base/wheel.h), never before. */
+/* A waiting ticket whose deadline (or max_wait) has come: *expired, and it is taken out (IDLE). Or
+ * one whose fallback_at has come, once: it keeps its place, and the caller may cancel it to try
+ * elsewhere. *why as computed for its Retry-After. NULL when none. It comes up to 1.05 ms after its
+ * time (base/wheel.h), never before. */
 struct sl_ticket *sl_queue_due(struct sl_queue *queue, uint64_t now, uint64_t wall, bool *expired,
                                struct sl_refusal *why);
 /* When _next or _due may have something without anything else happening; SL_NEVER: not by time. */

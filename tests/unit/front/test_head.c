@@ -212,6 +212,35 @@ static void test_lack_of_memory_is_503(void **state) {
     assert_int_equal(status, 503);
 }
 
+static void test_trailers(void **state) {
+    (void)state;
+    static const struct {
+        struct sl_slice line;
+        int status;
+    } cases[] = {
+        {SL_LIT("\r\n"), 0},
+        {SL_LIT("X-A: b\r\n"), 0},
+        {SL_LIT("X-A:\r\n"), 0},
+        {SL_LIT("\n"), 400},
+        {SL_LIT("X-A: b\n"), 400},
+        {SL_LIT("X-A: b"), 400},
+        {SL_LIT("X-A: b\r\r\n"), 400},
+        {SL_LIT(" X-A: b\r\n"), 400},
+        {SL_LIT("X-A : b\r\n"), 400},
+        {SL_LIT(": b\r\n"), 400},
+        {SL_LIT("X-A\r\n"), 400},
+        {SL_LIT("X-A: \0\r\n"), 400},
+        {SL_LIT("content-length: 1\r\n"), 400},
+        {SL_LIT("Transfer-Encoding: chunked\r\n"), 400},
+        {SL_LIT("Host: x\r\n"), 400},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        const char *why = NULL;
+        assert_int_equal(sl_head_trailer(cases[i].line, &why), cases[i].status);
+        assert_true((why != NULL) == (cases[i].status != 0));
+    }
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_a_head_is_understood),
@@ -221,6 +250,7 @@ int main(void) {
         cmocka_unit_test(test_no_part_passes_for_the_whole),
         cmocka_unit_test(test_what_was_understood_is_told),
         cmocka_unit_test(test_lack_of_memory_is_503),
+        cmocka_unit_test(test_trailers),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -248,7 +248,7 @@ static void test_each_byte_of_a_token_counts(void **state) {
         rig.now += 61 * SL_NS_PER_S; /* so that failures do not add up */
         new_request();
         add_bearer("Bearer ", token);
-        assert_refused(BODY, SL_FAILURE_DENIED,
+        assert_refused(BODY, SL_FAILURE_BAD_TOKEN,
                        "Authentication failed: Please make sure your API Key is valid.");
     }
 }
@@ -265,7 +265,7 @@ static void test_bearer_goes_before_api_key(void **state) {
     (void)state;
     add_bearer("Bearer ", "wrong");
     add("x-api-key", rig.secrets.bearer);
-    assert_refused(BODY, SL_FAILURE_DENIED, "Authentication failed");
+    assert_refused(BODY, SL_FAILURE_BAD_TOKEN, "Authentication failed");
 }
 
 static void test_certificate(void **state) {
@@ -351,7 +351,7 @@ static void test_rotation(void **state) {
         rig.record.overlap_until = NOW_S + 100;
         put_record();
         each_way(way);
-        assert_refused(body_of(way), way ? SL_FAILURE_UNKNOWN_CLIENT : SL_FAILURE_DENIED, "");
+        assert_refused(body_of(way), way ? SL_FAILURE_UNKNOWN_CLIENT : SL_FAILURE_BAD_TOKEN, "");
     }
     struct sl_key_secrets before = rig.secrets;
     assert_int_equal(sl_key_secrets(rig.keys, &rig.record, &rig.secrets), 0);
@@ -378,7 +378,7 @@ static void test_no_generation_before_the_first(void **state) {
     put_record();
     new_request();
     add_bearer("Bearer ", token);
-    assert_refused(BODY, SL_FAILURE_DENIED, "");
+    assert_refused(BODY, SL_FAILURE_BAD_TOKEN, "");
     new_request();
     rig.access_key_id = access;
     rig.secret = secret;
@@ -408,7 +408,7 @@ static void test_two_masters(void **state) {
     rig.keys = sl_keys_new(masters, 1);
     put_record();
     each_way(0);
-    assert_refused(BODY, SL_FAILURE_DENIED, "");
+    assert_refused(BODY, SL_FAILURE_BAD_TOKEN, "");
 }
 
 /* ---- Signatures ------------------------------------------------------------------- */

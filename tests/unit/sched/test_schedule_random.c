@@ -324,9 +324,12 @@ static void ask_all(void) {
     bool expired;
     struct sl_ticket *ticket;
     while ((ticket = sl_queue_due(sim.rig.queue, sim.rig.now, sim.rig.wall, &expired, &why))) {
-        CHECK(ticket->demand.deadline <= sim.rig.now || ticket->demand.fallback_at <= sim.rig.now);
         CHECK(expired == (ticket->demand.deadline <= sim.rig.now));
         CHECK(why.kind != SL_SCARCE_NOTHING);
+        if (!expired && chance(50))
+            continue; /* it stays */
+        if (!expired)
+            sl_queue_cancel(sim.rig.queue, ticket);
         end(SL_CONTAINER(ticket, struct call, ticket), EXPIRED);
         forget_lead(ticket);
     }
