@@ -13,6 +13,7 @@ The first token is there when its text is, wherever in the answer's framing.
 
 import argparse
 import json
+import re
 import select
 import shutil
 import socket
@@ -51,6 +52,7 @@ class Way:
     port: int
     pid: int | None
     request: bytes
+    seconds: float # that a stream takes
 
 
 class Stream:
@@ -58,20 +60,30 @@ class Stream:
 
     def __init__(self, path: Way) -> None:
         self.request = path.request
-        self.socket = socket.create_connection(("127.0.0.1", path.port))
+        self.socket = socket.create_connection(("127.0.0.1", path.port), 30)
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self.begun = self.first = 0.0
-        self.head = b""
-        self.tail = b""
+        self.head = self.tail = b""
+        self.got = 0
+        self.over = False
 
     def begin(self) -> None:
-        self.first, self.head, self.tail = 0.0, b"", b""
+        self.first, self.head, self.tail, self.got, self.over = 0.0, b"", b"", 0, False
         self.begun = time.perf_counter()
         self.socket.sendall(self.request)
 
+    def has_length(self) -> bool:
+        """All of it, where it came so fast that its length was known and told instead of chunks."""
+        head = self.head.partition(b"\r\n\r\n")[0]
+        told = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head)
+        return told is not None and self.got == len(head) + 4 + int(told.group(1))
+
     def read(self) -> bool:
         """True at the end of the stream."""
-        data = self.socket.recv(1 << 16)
+        try:
+            data = self.socket.recv(1 << 16)
+        except TimeoutError:
+            sys.exit(f"bench: a stream stands still\n{self.request!r}\n{self.head[:300]!r}\n…{self.tail[-300:]!r}")
         now = time.perf_counter()
         if not self.first:
             self.head += data
@@ -79,13 +91,15 @@ class Stream:
                 self.first = now - self.begun
                 if not self.head.startswith(b"HTTP/1.1 200"):
                     data = b""
+        self.got += len(data)
         self.tail = (self.tail + data)[-4096:]
         if not data:
             sys.exit(f"bench: a stream broke off\n{self.head[:500]!r} … {self.tail[-200:]!r}")
-        if not self.tail.endswith(b"\r\n0\r\n\r\n"):
+        if not self.tail.endswith(b"\r\n0\r\n\r\n") and not self.has_length():
             return False
         if b"last-token" not in self.tail:
             sys.exit(f"bench: a stream's end is missing\n{self.tail!r}")
+        self.over = True
         return True
 
 
@@ -115,8 +129,12 @@ def at_once(path: Way, count: int) -> dict:
         poll.register(fd, select.EPOLLIN)
     cpu, most = cpu_seconds(path.pid) if path.pid else 0.0, 0
     begun, done, begin, look_at = 0, 0, time.monotonic(), time.monotonic()
+    late = begin + BEGIN_WITHIN + 60 + path.seconds
     while done < count:
         now = time.monotonic()
+        if now > late:
+            stuck = next(s for s in streams if not s.over)
+            sys.exit(f"bench: {count - done} streams do not end; one says …{stuck.tail[-300:]!r}")
         while begun < count and now >= begin + begun * BEGIN_WITHIN / count:
             streams[begun].begin()
             begun += 1
@@ -145,9 +163,10 @@ def paths_to(args: argparse.Namespace, folder: Path, gap: int,
         "proxy_set_header Connection \"\"; }",
         f"upstream upstream {{ server 127.0.0.1:{upstream}; keepalive 1024; keepalive_requests 100000000; }}"))
     sluice = keep(start_sluice(args.build, folder, upstream, {"cache.when": "never"}))
-    return {"direct": Way(upstream, None, NATIVE), "nginx": Way(*nginx, NATIVE),
-            "sluice, native": Way(*sluice, NATIVE), "sluice, OpenAI": Way(*sluice, OPENAI),
-            "sluice, Anthropic": Way(*sluice, ANTHROPIC)}
+    took = args.frames * gap / 1000
+    return {"direct": Way(upstream, None, NATIVE, took), "nginx": Way(*nginx, NATIVE, took),
+            "sluice, native": Way(*sluice, NATIVE, took), "sluice, OpenAI": Way(*sluice, OPENAI, took),
+            "sluice, Anthropic": Way(*sluice, ANTHROPIC, took)}
 
 
 def measure_one(paths: dict[str, Way], args: argparse.Namespace) -> dict[str, dict]:

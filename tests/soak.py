@@ -456,7 +456,7 @@ def check_books(v: Verdict, books: Books, relay: Relay, ledger: Path) -> None:
     wrong = [f"{i}: client {status}, ledger {by_id[i][1]}" for i, (_, status) in books.ids.items()
              if i in by_id and by_id[i][1] != status]
     strangers = sum(i not in books.ids for i in count)
-    v.say(not books.bad, "every request was answered, whole or with a word", "\n      " + "\n      ".join(books.bad[:40]) if books.bad else "")
+    v.say(not books.bad, "every request was answered, whole or with a word", "\n      " + "\n      ".join(books.bad[:10]) if books.bad else "")
     v.say(not books.doubled and not twice, "each id answered once and in the ledger once",
           len(books.doubled) + len(twice) or f"{len(rows)} rows")
     v.say(not missing, "each answer has its row in the ledger", "; ".join(missing[:3]))
@@ -485,7 +485,7 @@ def check_samples(v: Verdict, books: Books, port: int) -> None:
     client = boto3.client("bedrock-runtime", endpoint_url=f"http://127.0.0.1:{port}",
                           region_name=KEY["AWS_REGION"], aws_access_key_id=KEY["AWS_ACCESS_KEY_ID"],
                           aws_secret_access_key=KEY["AWS_SECRET_ACCESS_KEY"],
-                          config=Config(retries={"total_max_attempts": 10, "mode": "standard"}))
+                          config=Config(read_timeout=3, retries={"total_max_attempts": 10, "mode": "standard"}))
     other = [prompt for prompt, answer in books.samples.items() if ask_simulator(client, prompt) != answer]
     v.say(not other, f"{len(books.samples)} answers are the simulator's own", "; ".join(other[:3]))
 

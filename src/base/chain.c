@@ -171,8 +171,8 @@ int sl_chain_add(struct sl_chain *chain, struct sl_slice s) {
 
 /* Moves the hint to the chunk that holds the cursor's offset. */
 static struct sl_chunk *seek(const struct sl_chain *chain, struct sl_chain_cursor *cursor) {
-    bool stale = !cursor->chunk || cursor->chunk_start < chain->begin ||
-                 cursor->shape != chain->shape;
+    bool stale =
+        !cursor->chunk || cursor->chunk_start < chain->begin || cursor->shape != chain->shape;
     struct sl_chunk *chunk = stale ? chain->first : cursor->chunk;
     while (chunk && chunk->start + chunk->len <= cursor->offset && chunk->next)
         chunk = chunk->next;

@@ -491,7 +491,15 @@ void sl_kept_used(struct sl_flow *flow, struct sl_kept *kept) {
     sl_metrics_add_saved(m, &kept->meta.usage);
 }
 
+/* What a client is told of its call outlives the flight that it does not need. */
+static struct sl_slice keep_text(struct sl_exchange *x, struct sl_slice text) {
+    struct sl_slice copy;
+    return sl_arena_copy(&x->arena, text, &copy) == SL_OK ? copy : SL_EMPTY;
+}
+
 static void serve_kept(struct sl_exchange *x, struct sl_kept *kept) {
+    x->served_model = keep_text(x, x->flight->call.served_model);
+    x->edited = keep_text(x, x->flight->call.edited);
     sl_flight_drop(x->flight);
     x->flight = NULL;
     x->kept = kept;

@@ -432,8 +432,8 @@ static void begin_again(struct sl_flight *f) {
 static bool wait_longer(struct sl_flight *f) {
     struct sl_refusal why;
     uint64_t latest;
-    return best_of_readers(f, &f->call.priority, &latest) &&
-           latest > f->ticket.demand.deadline && enqueue(f, latest, &why) == SL_OK;
+    return best_of_readers(f, &f->call.priority, &latest) && latest > f->ticket.demand.deadline &&
+           enqueue(f, latest, &why) == SL_OK;
 }
 
 /* Back into the queue, where other targets and other times are to be had. */

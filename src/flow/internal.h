@@ -62,8 +62,9 @@ struct sl_model_line {
     struct sl_list link; /* least recently used first */
     struct sl_line *line;
     struct sl_estimator estimator;
-    struct sl_routing routing; /* for dispatch: a ticket granted before it changed uses it no more */
-    uint32_t flights;          /* that name it */
+    struct sl_routing
+        routing;      /* for dispatch: a ticket granted before it changed uses it no more */
+    uint32_t flights; /* that name it */
     struct sl_slice model;
     enum sl_plane plane;
     bool fixed_id; /* the body names the model: no target may call it by another id */
@@ -145,10 +146,10 @@ struct sl_flight {
     struct sl_slice path_asked;   /* call.target as decoded; a route may name another id in it */
     struct sl_slice path_model;   /* that it names */
     struct sl_slice
-        route_model; /* as the target was asked for it, where that differs; else empty */
-    struct sl_slice asked;  /* the model whose list of fallbacks counts, however far it has fallen */
-    size_t fallback;        /* models of that list tried so far */
-    bool stays;             /* no other could start sooner: it waits on where it is */
+        route_model;       /* as the target was asked for it, where that differs; else empty */
+    struct sl_slice asked; /* the model whose list of fallbacks counts, however far it has fallen */
+    size_t fallback;       /* models of that list tried so far */
+    bool stays;            /* no other could start sooner: it waits on where it is */
     uint64_t estimated_input, reserved;
     struct sl_attempt *attempt;
     struct sl_follow follow;
@@ -229,7 +230,8 @@ struct sl_exchange {
     struct sl_chain_cursor encoded_cursor;
     bool encoded_all, trailers_given;
     bool body_over, body_paused, stranger;
-    bool joined; /* reads a flight that another request caused */
+    bool joined;                          /* reads a flight that another request caused */
+    struct sl_slice served_model, edited; /* as decoded, where a kept answer serves it */
     char id[SL_UUID_SIZE];
     int status; /* as sent; 0: none yet */
     uint64_t started, first_byte;

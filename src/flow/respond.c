@@ -45,7 +45,7 @@ struct sl_slice sl_exchange_cache_word(const struct sl_exchange *x) {
 /* The model that served, where it is not the one asked for. */
 static struct sl_slice other_model(const struct sl_exchange *x) {
     if (!x->flight)
-        return SL_EMPTY;
+        return x->served_model;
     return x->flight->route_model.len ? x->flight->route_model : x->flight->call.served_model;
 }
 
@@ -93,8 +93,9 @@ static int response_headers(struct sl_exchange *x, const struct sl_headers *from
                              f && f->target_name.len ? f->target_name : SL_LIT("none"));
     if (!err && other_model(x).len > 0)
         err = sl_headers_add(out, &x->arena, SL_LIT("x-sluice-model"), other_model(x));
-    if (!err && f && f->call.edited.len > 0)
-        err = sl_headers_add(out, &x->arena, SL_LIT("x-sluice-edited"), f->call.edited);
+    struct sl_slice edited = f ? f->call.edited : x->edited;
+    if (!err && edited.len > 0)
+        err = sl_headers_add(out, &x->arena, SL_LIT("x-sluice-edited"), edited);
     if (!err && x->kept)
         err = add_age(x, out);
     return err ? err : add_cost(x, out);

@@ -25,7 +25,7 @@ struct sl_flow_pool {
     struct sl_table_node node;
     struct sl_list link;
     struct sl_pool *pool;
-    uint32_t users; /* routes */
+    uint32_t users;                        /* routes */
     struct sl_slice target, region, model; /* within the pool's id, or the route's text: copied */
     char text[];
 };

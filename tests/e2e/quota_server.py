@@ -8,59 +8,79 @@ each. How AWS counts a minute is not published, so it can be either of two:
     Bucket   holds a minute's worth and refills steadily
 
 The "minute" is short here; `quotas.window_length` tells the gateway so. A prompt names its answer's
-length: "... say 40".
+length: "... say 40". It can be stopped and started again on the same port.
 """
 
 import json
+import random
 import re
 import threading
 import time
+import urllib.parse
+from collections import Counter
+from collections.abc import Callable
 from typing import Protocol
 
+import gateway
 from upstream import Delay, Received, Script, Upstream, error, reply
 
-MODEL_MAXIMUM = 4096
+MODEL_MAXIMUM = 8192  # of Llama 3.3 70B
 
 
 class Minute(Protocol):
-    def has(self, now: float, amount: float) -> bool: ...
-    def add(self, now: float, amount: float) -> None: ...
+    def take(self, now: float, amount: float) -> bool:
+        """False where it does not fit; then nothing is taken."""
+        ...
+
+    def correct(self, taken_at: float, now: float, amount: float) -> None:
+        """That much more, or less, than was taken then."""
+        ...
 
 
 class Fixed:
-    def __init__(self, limit: float, length: float, phase: float) -> None:
-        self.limit, self.length, self.phase = limit, length, phase
-        self._window, self._used = -1, 0.0
+    def __init__(self, limit: float, length: float, phase: float | None = None) -> None:
+        self.limit, self.length = limit, length
+        self.phase = random.random() * length if phase is None else phase
+        self._window, self._used = 0, 0.0
+
+    def _number(self, now: float) -> int:
+        return int((now - self.phase) // self.length)
 
     def _enter(self, now: float) -> None:
-        window = int((now - self.phase) // self.length)
-        if window != self._window:
-            self._window, self._used = window, 0.0
+        if self._number(now) != self._window:
+            self._window, self._used = self._number(now), 0.0
 
-    def has(self, now: float, amount: float) -> bool:
+    def take(self, now: float, amount: float) -> bool:
         self._enter(now)
-        return self._used + amount <= self.limit
+        if self._used + amount > self.limit:
+            return False
+        self._used += amount
+        return True
 
-    def add(self, now: float, amount: float) -> None:
+    def correct(self, taken_at: float, now: float, amount: float) -> None:
+        """What was used in a window that is over stays there."""
         self._enter(now)
-        self._used = max(0.0, self._used + amount)
+        if amount > 0 or self._number(taken_at) == self._window:
+            self._used += amount
 
 
 class Bucket:
     def __init__(self, limit: float, length: float) -> None:
         self.limit, self.length = limit, length
-        self._level, self._at = limit, 0.0
+        self._level, self._at = float(limit), time.monotonic()
 
     def _refill(self, now: float) -> None:
-        if self._at:
-            self._level += (now - self._at) * self.limit / self.length
-        self._level, self._at = min(self._level, self.limit), now
+        earned = (now - self._at) * self.limit / self.length
+        self._level, self._at = min(self._level + earned, self.limit), now
 
-    def has(self, now: float, amount: float) -> bool:
+    def take(self, now: float, amount: float) -> bool:
         self._refill(now)
-        return self._level >= amount
+        if self._level < amount:
+            return False
+        self._level -= amount
+        return True
 
-    def add(self, now: float, amount: float) -> None:
+    def correct(self, taken_at: float, now: float, amount: float) -> None:
         self._refill(now)
         self._level = min(self._level - amount, self.limit)
 
@@ -68,57 +88,83 @@ class Bucket:
 REFUSALS = {
     "requests": "Too many requests, please wait before trying again.",
     "tokens": "Too many tokens, please wait before trying again.",
+    "day": "Too many tokens per day, please wait before trying again.",
 }
 
 
+def throttle(kind: str) -> Script:
+    return error(429, "ThrottlingException", REFUSALS[kind])
+
+
 class QuotaServer:
-    """Answers Converse behind `upstream`'s port; counts what it served and refused."""
+    """Answers Converse, and counts what came, what it served and what it refused."""
 
     def __init__(
         self,
-        upstream: Upstream,
         *,
         requests: Minute | None = None,
         tokens: Minute | None = None,
         latency: float = 0.02,
         burndown: int = 1,
     ) -> None:
-        self._meters = {"requests": requests, "tokens": tokens}
+        self._requests, self._tokens = requests, tokens
         self._latency, self._burndown = latency, burndown
-        self._corrections: list[tuple[float, float]] = []  # when, and by how much
         self._lock = threading.Lock()
+        self._running: list[tuple[float, float, float]] = []  # end, begin, by how much less
+        # What goes wrong: the script in place of the answer, or None. Of the model and the prompt.
+        self.trouble: Callable[[str, str], Script | None] = lambda model, text: None
         self.served: list[str] = []
         self.refused: list[str] = []
-        upstream.answer = self._answer
+        self.came: Counter[str] = Counter()
+        self.company: dict[str, int] = {}  # how many calls ran when that one came
+        self._port = 0
+        self.start()
+
+    def start(self) -> None:
+        self._upstream = Upstream(**gateway.SIGNER, port=self._port)
+        self._upstream.answer = self._answer
+        self._port, self.url = self._upstream.port, self._upstream.url
+
+    def stop(self) -> None:
+        """Breaks what runs; the port refuses connections until the next start."""
+        self._upstream.close()
 
     def _answer(self, received: Received) -> Script:
+        model = urllib.parse.unquote(received.target.decode()).split("/")[2]
         with self._lock:
-            return self._decide(json.loads(received.body), time.monotonic())
+            return self._decide(model, json.loads(received.body), time.monotonic())
 
-    def _correct(self, now: float) -> None:
-        tokens = self._meters["tokens"]
-        for at, amount in sorted(self._corrections):
-            if at <= now and tokens:
-                tokens.add(at, amount)
-        self._corrections = [c for c in self._corrections if c[0] > now]
+    def _settle(self, now: float) -> None:
+        for end, begin, amount in sorted(self._running):
+            if end <= now and self._tokens:
+                self._tokens.correct(begin, now, amount)
+        self._running = [call for call in self._running if call[0] > now]
 
-    def _decide(self, body: dict, now: float) -> Script:
+    def _refusal(self, now: float, reserved: int) -> str | None:
+        if self._tokens and not self._tokens.take(now, reserved):
+            return "tokens"
+        if self._requests and not self._requests.take(now, 1):
+            if self._tokens:
+                self._tokens.correct(now, now, -reserved)
+            return "requests"
+        return None
+
+    def _decide(self, model: str, body: dict, now: float) -> Script:
         text = body["messages"][0]["content"][0]["text"]
         most = body.get("inferenceConfig", {}).get("maxTokens", MODEL_MAXIMUM)
         used_in = len(text) // 4 + 3
         said = re.search(r"say (\d+)", text)
         used_out = min(int(said[1]) if said else 10, most)
-        needs = {"requests": 1, "tokens": used_in + most}
-        self._correct(now)
-        for kind, meter in self._meters.items():
-            if meter and not meter.has(now, needs[kind]):
-                self.refused.append(kind)
-                return error(429, "ThrottlingException", REFUSALS[kind])
-        for kind, meter in self._meters.items():
-            if meter:
-                meter.add(now, needs[kind])
+        self.came[text] += 1
+        self._settle(now)
+        self.company[text] = len(self._running)
+        if script := self.trouble(model, text):
+            return script
+        if kind := self._refusal(now, used_in + most):
+            self.refused.append(kind)
+            return throttle(kind)
         final = used_in + used_out * self._burndown
-        self._corrections.append((now + self._latency, final - needs["tokens"]))
+        self._running.append((now + self._latency, now, final - used_in - most))
         self.served.append(text)
         return [Delay(self._latency), *reply(200, self._document(text, used_in, used_out))]
 

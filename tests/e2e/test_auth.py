@@ -6,6 +6,7 @@ does; nothing is restarted, and what changes is waited for.
 
 import json
 import os
+import sqlite3
 import subprocess
 import time
 import urllib.error
@@ -221,11 +222,16 @@ def test_revoked(guarded: Sluice) -> None:
 
 
 def test_expired(guarded: Sluice) -> None:
-    eve = create(guarded, "eve", "--expires", "2s").wait()
+    """The shortest life a key can be given is an hour: its last second is moved to the past."""
+    eve = create(guarded, "eve", "--expires", "1h").wait()
+    with sqlite3.connect(guarded.state / "sluice.db") as database:
+        database.execute("UPDATE keys SET expires_at = ? WHERE name = 'eve'", [int(time.time())])
     eve.wait(inside=False)
-    with pytest.raises(ClientError) as caught:
+    with pytest.raises(ClientError, match="expired") as caught:
         converse(eve.boto())
-    assert code(caught)[0] == 403 and "xpired" in "".join(map(str, caught.value.args))
+    assert code(caught)[0] == 403
+    with pytest.raises(openai.AuthenticationError, match="expired"):
+        eve.openai().chat.completions.create(model=NOVA, messages=ASK)
 
 
 def test_rotated(guarded: Sluice) -> None:
@@ -234,7 +240,7 @@ def test_rotated(guarded: Sluice) -> None:
     new = holder(guarded, manage(guarded, "rotate", "rota", "--overlap", "7d")).wait()
     assert new.bearer != old.bearer and new.access != old.access
     assert converse(old.boto()) == converse(new.boto())
-    newest = holder(guarded, manage(guarded, "rotate", "rota", "--overlap", "0s")).wait()
+    newest = holder(guarded, manage(guarded, "rotate", "rota", "--overlap", "0")).wait()
     new.wait(inside=False)
     assert not old.gets_in() and newest.gets_in()
 
@@ -292,7 +298,7 @@ def test_models_are_those_that_serve(guarded: Sluice) -> None:
     with pytest.raises(ClientError) as caught:
         converse(former.boto(), RETIRED)
     assert code(caught) == (403, "AccessDeniedException")
-    later = create(guarded, "later", "--models", "*llama4*").wait()
+    later = create(guarded, "later", "--models", "*llama3-70b*").wait()
     assert converse(later.boto(), RETIRED).startswith("[simulated]")
 
 
@@ -345,20 +351,20 @@ def test_grants(guarded: Sluice) -> None:
 
 
 def test_rpm_is_kept_by_waiting(gateway: Start) -> None:
-    """No refusal: the queue holds what is too much, and other keys go on."""
-    window = {"quotas.window_length": "2s", "cache.when": "never"}
-    sluice = gateway(simulator=True, settings={**SETTINGS, **window})
-    slow, free = create(sluice, "slow", "--rpm", "2").wait(), create(sluice, "free").wait()
+    """No refusal: what is more than a minute admits is held in the queue, and other keys go on."""
+    sluice = gateway(simulator=True, settings={**SETTINGS, "cache.when": "never"})
+    slow, free = create(sluice, "slow", "--rpm", "30").wait(), create(sluice, "free").wait()
 
-    def ask(who: Holder) -> float:
-        raw = who.openai().chat.completions.with_raw_response.create(model=NOVA, messages=ASK)
-        return float(raw.headers["x-sluice-queue-ms"])
+    def waits(who: Holder, count: int) -> list[float]:
+        create = who.openai().chat.completions.with_raw_response.create
+        answers = [create(model=NOVA, messages=ASK) for _ in range(count)]
+        return [float(answer.headers["x-sluice-queue-ms"]) for answer in answers]
 
     begun = time.monotonic()
-    waits = [ask(slow) for _ in range(5)]
+    held = waits(slow, 32)
     took = time.monotonic() - begun
-    assert took >= 2 and max(waits) >= 500, waits  # 5 requests are 2 and, later, 3 more
-    assert all(ask(free) < 500 for _ in range(5))
+    assert max(held[:20]) < 500 and took >= 1 and max(held) >= 500, held
+    assert max(waits(free, 32)) < 500
 
 
 # --- a client certificate in place of a key
@@ -396,7 +402,7 @@ def test_client_certificate_names_the_key(gateway: Start, tmp_path: Path) -> Non
     def ask(options: list[str], model: str = NOVA) -> int:
         body = json.dumps({"model": model, "messages": ASK})
         done = subprocess.run(
-            ["curl", "-sS", "-o", os.devnull, "-w", "%{http_code}", *options,
+            ["curl", "-sS", "-o", os.devnull, "-w", "%{http_code}", *options, "--http1.1",
              "--cacert", str(tmp_path / "server" / "chain.pem"),
              "-H", "Content-Type: application/json",
              "-d", body, f"https://{sluice.address}/v1/chat/completions"],
@@ -409,4 +415,3 @@ def test_client_certificate_names_the_key(gateway: Start, tmp_path: Path) -> Non
     assert ask(machine, CLAUDE) == 403
     assert ask(client_certificate(tmp_path, "CN=nobody")) == 401
     assert ask([]) in (0, 401), "no certificate"
-    assert "machine" in sluice.stderr

@@ -148,7 +148,7 @@ def test_admin_pages(simulated: Sluice) -> None:
         ("POST", "/knowledgebases/KB1/retrieve"),
         ("GET", "/guardrails"),
         ("POST", "/mantle/model/m/invoke"),
-        ("GET", "/v1/models"),
+        ("GET", "/v3/models"),
     ],
 )
 def test_unknown_path(simulated: Sluice, method: str, target: str) -> None:
@@ -376,7 +376,9 @@ def test_access_log_can_be_switched_off(gateway: Start) -> None:
 
 def test_nothing_secret_is_logged(upstream: Upstream, gateway: Start) -> None:
     """Prompts, answers, keys and tokens: not of good requests, not of bad ones, at any level."""
-    sluice = gateway(upstream=upstream.url, settings={"log.level": "debug"})
+    # Once each: what is to be seen is the log, not patience.
+    once = {"retry.max_attempts": 1, "breaker.threshold": 100}
+    sluice = gateway(upstream=upstream.url, settings={"log.level": "debug", **once})
     answers = [
         reply(200, b'{"output":"' + SECRET_WORD.encode() + b'"}'),
         error(400, "ValidationException", SECRET_WORD),

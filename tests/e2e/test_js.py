@@ -199,9 +199,10 @@ def test_certificate_changes_under_a_stream(
 
 
 def play_upstream(js: Path, gateway: Start, program: str, name: str, **settings: object) -> str:
-    """A program that is upstream and client: it is told where the gateway in between is."""
+    """A program that is upstream and client: it is told where the gateway in between is. It asks
+    the same more than once, and wants upstream's answer each time."""
     with Node(js, program, name, environment()) as node:
-        sluice = gateway(upstream=node.hear(), settings=settings)
+        sluice = gateway(upstream=node.hear(), settings={"cache.when": "never", **settings})
         node.say(sluice.url)
         return node.verdict()
 

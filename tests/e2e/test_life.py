@@ -177,7 +177,7 @@ def test_reload_moves_to_another_upstream(
         file.write_text(text.format(other.url))
         sluice.signal(signal.SIGHUP)
         sluice.wait_line("configuration loaded again")
-        assert fresh.ask("POST", TARGET, [], b"{}").body == b"other"
+        assert fresh.ask("POST", TARGET, [], b'{"n":2}').body == b"other"
         gate.open()
         assert running.read().body == b"first"
     other.close()
@@ -280,7 +280,7 @@ def test_simulator_alone(tmp_path: Path, gateway: Start) -> None:
         (["serve", "--set", "memory.mx=1GiB"], "memory.max"),
         (["serve", "--set", "memory.max=lots"], "memory.max"),
         (["serve", "--set", "upstream.endpoint=ftp://x"], "upstream.endpoint"),
-        (["serve", "--listen", "0.0.0.0:0"], "auth: none"),
+        (["serve", "--listen", "0.0.0.0:0", "--set", "auth=some"], "auth"),
         (["serve", "--listen", "127.0.0.1:99999"], "listen"),
         (["serve", "--config", "/nowhere/sluice.yaml"], "/nowhere/sluice.yaml"),
         (["simulator", "--set", "simulator.faults=nonsense/2"], "faults"),

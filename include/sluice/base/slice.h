@@ -42,14 +42,12 @@ static inline char sl_ascii_lower(char c) {
 bool sl_slice_ieq(struct sl_slice a, struct sl_slice b);
 
 static inline bool sl_slice_starts(struct sl_slice s, struct sl_slice prefix) {
-    return prefix.len == 0 ||
-           (s.len >= prefix.len && memcmp(s.ptr, prefix.ptr, prefix.len) == 0);
+    return prefix.len == 0 || (s.len >= prefix.len && memcmp(s.ptr, prefix.ptr, prefix.len) == 0);
 }
 
 static inline bool sl_slice_ends(struct sl_slice s, struct sl_slice suffix) {
     return suffix.len == 0 ||
-           (s.len >= suffix.len &&
-            memcmp(s.ptr + s.len - suffix.len, suffix.ptr, suffix.len) == 0);
+           (s.len >= suffix.len && memcmp(s.ptr + s.len - suffix.len, suffix.ptr, suffix.len) == 0);
 }
 
 /* What is left after the first n bytes; n beyond the end gives the empty slice. */

@@ -183,6 +183,27 @@ static void flattens_into_one_slice(void **state) {
     sl_chunk_pool_done();
 }
 
+/* Others that read the chain while it becomes one chunk go on where they were. */
+static void cursors_survive_a_flattening(void **state) {
+    (void)state;
+    struct sl_chain chain;
+    struct sl_chain_cursor cursor = {0};
+    struct sl_slice whole, rest[8];
+    memset(model, 'x', 200000);
+    model[150000] = 'y';
+    sl_chain_init(&chain, NULL);
+    assert_int_equal(sl_chain_add(&chain, sl_slice_of(model, 200000)), SL_OK);
+    sl_chain_advance(&chain, &cursor, 150000);
+    assert_true(sl_chain_peek(&chain, &cursor, rest, 8) > 0);
+    assert_int_equal(sl_chain_flatten(&chain, 200000, &whole), SL_OK);
+    sl_chunk_pool_done(); /* what was replaced is gone for good */
+    assert_int_equal(sl_chain_peek(&chain, &cursor, rest, 8), 1);
+    assert_int_equal(rest[0].len, 50000);
+    assert_int_equal(rest[0].ptr[0], 'y');
+    sl_chain_done(&chain);
+    sl_chunk_pool_done();
+}
+
 int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(equals_a_flat_model_over_random_operations),
@@ -191,6 +212,7 @@ int main(void) {
         cmocka_unit_test(counts_a_child_against_its_parent),
         cmocka_unit_test(a_prepaid_budget_keeps_its_promise),
         cmocka_unit_test(flattens_into_one_slice),
+        cmocka_unit_test(cursors_survive_a_flattening),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -38,7 +38,9 @@ static void exceptions_are_known_in_every_spelling(void **state) {
     assert_int_equal(sl_failure_named(SL_EMPTY), SL_FAILURE_NONE);
     for (int i = SL_FAILURE_NONE + 1; i < SL_FAILURE_COUNT; i++) {
         assert_true(sl_failure_info((enum sl_failure)i)->status >= 400);
-        assert_int_equal(sl_failure_named(sl_failure_info((enum sl_failure)i)->exception), i);
+        /* Bedrock's word for a wrong token is its word for what is forbidden. */
+        int named = i == SL_FAILURE_BAD_TOKEN ? SL_FAILURE_DENIED : i;
+        assert_int_equal(sl_failure_named(sl_failure_info((enum sl_failure)i)->exception), named);
     }
 }
 

@@ -184,6 +184,18 @@ static void rig_close(struct rig *rig) {
     sl_chunk_pool_done();
 }
 
+/* What a body is looked through for while it arrives goes by the key that is claimed. */
+static void check_rules(const struct rig *rig) {
+    SL_LIST_EACH(&rig->flow->exchanges, node, next) {
+        const struct sl_exchange *x = SL_CONTAINER(node, struct sl_exchange, link);
+        assert_true(x->stranger && x->has_grants);
+        assert_ptr_not_equal(x->flight->client, sl_client_everybody());
+        assert_int_equal(x->decode.tenant, x->flight->client->tenant);
+        assert_true(x->decode.tenant != 0);
+        assert_ptr_equal(sl_exchange_client(x), sl_client_everybody()); /* nothing is proved */
+    }
+}
+
 static void strangers_hold_a_tenth_and_known_clients_are_served(void **state) {
     static struct rig rig;
     char why[256];
@@ -198,6 +210,7 @@ static void strangers_hold_a_tenth_and_known_clients_are_served(void **state) {
     assert_true(rig.most_held <= MEMORY_MAX / 10);
     assert_true(rig.most_held > MEMORY_MAX / 20); /* they did press */
     assert_true(all_stalled(&rig));
+    check_rules(&rig);
 
     struct client *known = &rig.clients[STRANGERS];
     char address[64];
