@@ -194,8 +194,7 @@ def start_portkey(bench: "Bench", home: Path) -> tuple[subprocess.Popen, int]:
 def start_litellm(bench: "Bench", home: Path) -> tuple[subprocess.Popen, int]:
     program = INSTALLED / "litellm" / "bin" / "litellm"
     if not program.exists():
-        python = shutil.which("python3.12") or shutil.which("python3") or sys.executable
-        install("an environment for LiteLLM", [python, "-m", "venv", str(INSTALLED / "litellm")])
+        install("an environment for LiteLLM", [sys.executable, "-m", "venv", str(INSTALLED / "litellm")])
         install("LiteLLM", [str(program.parent / "pip"), "install", "-q", "-r", str(PEERS / "requirements.txt")])
     port = free_port()
     return run([program, "--config", fill("litellm.yaml", bench, home, port), "--host", "127.0.0.1", "--port",
@@ -313,9 +312,9 @@ class Case:
         return result | {"asked": rate}
 
     def memory(self) -> dict:
-        """After the load: idle, and with connections that do nothing."""
+        """After a little work: idle, and with connections that do nothing."""
         self.bench.upstream.be(0)
-        time.sleep(1)
+        self.timed("open", 1, self.bench.seconds(1), 20)
         idle = rss_kib(self.pid)
         held, with_idle = self.held("hold", request_of(self.peer, False), IDLE)
         return {"idle_kib": idle, "idle_connections": held.get("finished", 0),
@@ -344,16 +343,17 @@ def measure(case: Case, common: int | None) -> dict:
     if common is not None:
         say(name, f"at {common} requests/s")
         return {"common": {str(ms): case.latency(common, ms) for ms in (0, SLOW_MS)}}
+    result: dict = {}
+    if case.pid:
+        say(name, "memory")
+        result["memory"] = case.memory()
     say(name, "maximum")
-    result: dict = {"maximum": case.maximum()}
+    result["maximum"] = case.maximum()
     top = result["maximum"]["0"]["rate"]
     result["latency"] = {}
     for percent in (25, 50, 75):
         say(name, f"at {percent} % of {top:.0f} requests/s")
         result["latency"][str(percent)] = case.latency(int(top * percent / 100))
-    if case.pid:
-        say(name, "memory")
-        result["memory"] = case.memory()
     result["streams"] = {}
     for count in STREAMS:
         count = min(count, FILES // 2 - 250)
@@ -391,7 +391,8 @@ def measure_all(bench: Bench, chosen: list[Peer]) -> tuple[dict, dict]:
                 say(peer.name, f"absent: {e}")
 
     visit(None)
-    working = [r["maximum"]["0"]["rate"] for r in results.values() if r["maximum"]["0"]["finished"] > 10]
+    working = [r["maximum"]["0"]["rate"] for name, r in results.items()
+               if name != "direct" and r["maximum"]["0"]["finished"] > 10]
     if working:
         visit(max(1, int(min(working) / 2)))
     return results, absent
@@ -433,7 +434,7 @@ def tables(results: dict, absent: dict) -> str:
               row("peer", *(f"{int(c):,}" for c in counts)), rule(len(counts) + 1)]
     for name in names:
         lines.append(row(name, *(stream(c, results[name]["streams"].get(c)) for c in counts)))
-    lines += ["", row("peer", "RSS MiB after load", "KiB an idle connection", "KiB an open stream",
+    lines += ["", row("peer", "RSS MiB idle", "KiB an idle connection", "KiB an open stream",
                       "RSS MiB with most streams"), rule(5)]
     for name in names:
         memory = results[name].get("memory")
@@ -527,6 +528,8 @@ def main() -> None:
     text = f"{describe_machine()}; each peer on one core, load and upstream on {'another' if len(CORES) > 1 else 'it too'}\n\n"
     text += tables(results, absent) + "\n"
     print(text)
+    if only:
+        return  # half a comparison is not kept
     save("peers", {"scale": args.scale, "results": results, "absent": absent})
     (ROOT / "bench" / "results" / "peers.md").write_text(text)
     plots(results, ROOT / "bench" / "results")

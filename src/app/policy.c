@@ -103,8 +103,6 @@ static void record(void *ctx, const struct sl_flow_record *r) {
                                 .queue_ms = ms_of(r->queue_ns),
                                 .attempts = r->attempts,
                                 .estimated = r->estimated};
-    if (!p->store)
-        return;
     copy_into(row.key_id, sizeof(row.key_id), sl_slice_str(r->client->id));
     copy_into(row.request_id, sizeof(row.request_id), sl_slice_str(r->id));
     copy_into(row.model, sizeof(row.model), r->model);
@@ -172,7 +170,7 @@ struct sl_flow_settings sl_policy_flow_settings(struct sl_policy *p) {
                    .cache_when = cache_when,
                    .mark_prompts = mark_prompts,
                    .cost = cost,
-                   .record = record,
+                   .record = c->ledger.enabled && p->store ? record : NULL,
                    .ctx = p},
         .cache = {.max_bytes = c->cache.size,
                   .max_entry = c->cache.max_entry,

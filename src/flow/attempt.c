@@ -283,6 +283,8 @@ static void judge_loss(struct sl_flight *f, struct sl_judgment *judged) {
     const struct sl_attempt_result *r = &f->result;
     bool unsent = f->has_result && r->error && r->phase < SL_FETCH_SEND;
     f->flow->metrics->attempts_lost++;
+    if (!unsent && f->target)
+        f->target->reached = true; /* what takes connections is no wrong address */
     judged->what = SL_JUDGED_TELL;
     judged->failure = SL_FAILURE_UNAVAILABLE;
     judged->outcome = sl_flight_outcome(f, unsent ? SL_ENDING_UNREACHED : SL_ENDING_FAILED);
@@ -294,7 +296,7 @@ static void judge_loss(struct sl_flight *f, struct sl_judgment *judged) {
     } else if (f->body_error == SL_E_NOMEM) {
         judged->outcome.ending = SL_ENDING_CANCELED;
     } else if (unsent && f->target && f->target->reached) {
-        judged->what = SL_JUDGED_AGAIN; /* it has answered before: the queue's limits bound this */
+        judged->what = SL_JUDGED_AGAIN; /* it was there before: the queue's limits bound this */
         return;
     } else if (may_try_again(f)) {
         judged->what = SL_JUDGED_AGAIN;

@@ -484,8 +484,7 @@ static void read_answer(struct sl_exchange *x, struct sl_answer *answer) {
 void sl_kept_used(struct sl_flow *flow, struct sl_kept *kept) {
     struct sl_metrics *m = flow->metrics;
     sl_kept_hold(kept);
-    kept->hits++;
-    m->hits++;
+    m->hits++; /* the entry's own are counted as it is found */
     if (kept->meta.cost > 0)
         m->saved_nano_usd += (uint64_t)kept->meta.cost;
     sl_metrics_add_saved(m, &kept->meta.usage);

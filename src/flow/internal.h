@@ -36,7 +36,7 @@
 struct sl_target_ref {
     struct sl_target *target;
     uint32_t users; /* the flow, routes, and flights at it; freed with the last */
-    bool reached;   /* it has answered before: when it does not, waiting makes sense */
+    bool reached;   /* it was there before: when it is not, waiting makes sense */
     uint32_t weight, priority;
     char profiles[4][16];
     size_t profile_count;

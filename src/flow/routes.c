@@ -346,12 +346,28 @@ void sl_target_ref_release(struct sl_target_ref *ref) {
     sl_free(ref);
 }
 
-static struct sl_target_ref *new_ref(const struct sl_flow_target *from) {
+/* Whether that address has been there, also for the targets before a reload: what waits for it
+ * waits on. */
+static bool was_reached(const struct sl_flow *flow, const struct sl_target *target) {
+    const char *address = sl_target_endpoint(target, SL_PLANE_RUNTIME);
+    for (size_t i = 0; i < flow->target_count; i++) {
+        const struct sl_target_ref *old = flow->targets[i];
+        const char *former = sl_target_endpoint(old->target, SL_PLANE_RUNTIME);
+        if (old->reached && address && former &&
+            sl_slice_eq(sl_slice_str(address), sl_slice_str(former)))
+            return true;
+    }
+    return false;
+}
+
+static struct sl_target_ref *new_ref(const struct sl_flow *flow,
+                                     const struct sl_flow_target *from) {
     struct sl_target_ref *ref = sl_calloc(1, sizeof(*ref));
     if (!ref)
         return NULL;
     ref->target = from->target;
     ref->users = 1;
+    ref->reached = was_reached(flow, from->target);
     ref->weight = from->weight ? from->weight : 1;
     ref->priority = from->priority;
     for (size_t i = 0; i < from->profile_count && i < 4; i++) {
@@ -379,7 +395,7 @@ int sl_flow_set_targets(struct sl_flow *flow, const struct sl_flow_target *targe
     size_t made = 0, old_count = flow->target_count;
     assert(count > 0 && count <= SL_LINE_ROUTES_MAX);
     for (; made < count; made++)
-        if (!(fresh[made] = new_ref(&targets[made])))
+        if (!(fresh[made] = new_ref(flow, &targets[made])))
             break;
     if (made < count) {
         while (made > 0)

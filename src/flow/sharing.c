@@ -234,9 +234,17 @@ void sl_sharing_grown(struct sl_flight *f) {
         note_pace(f);
 }
 
+/* A success that lacks what Converse always tells is no answer to be given for an hour, and none of
+ * the other shapes could be made of it. */
+static bool lacks_usage(const struct sl_flight *f) {
+    enum sl_operation op = f->call.operation;
+    return (op == SL_OP_CONVERSE || op == SL_OP_CONVERSE_STREAM) && f->follow.usage.output < 0;
+}
+
 void sl_sharing_keep(struct sl_flight *f) {
     struct sl_flow *flow = f->flow;
-    if (!f->cacheable || f->head.status != 200 || !(f->follow.storable || is_inner_listing(f)))
+    bool storable = (f->follow.storable && !lacks_usage(f)) || is_inner_listing(f);
+    if (!f->cacheable || f->head.status != 200 || !storable)
         return;
     uint64_t wall = (uint64_t)flow->loop->wall_ms;
     uint64_t ttl = is_inner_listing(f) ? LISTING_TTL_MS : flow->settings.cache_ttl_ms;

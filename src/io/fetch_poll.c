@@ -20,23 +20,6 @@ struct sl_fetch_poll {
     bool kept;
 };
 
-static void on_poll(uv_poll_t *handle, int status, int events) {
-    struct sl_fetch_poll *poll = handle->data;
-    if (status < 0)
-        poll->watched = 0; /* libuv has stopped the handle */
-    if (poll->wanted == 0) {
-        uv_poll_stop(handle);
-        poll->watched = 0;
-        return;
-    }
-    int flags = status < 0 ? CURL_CSELECT_ERR : 0;
-    if (events & UV_READABLE)
-        flags |= CURL_CSELECT_IN;
-    if (events & UV_WRITABLE)
-        flags |= CURL_CSELECT_OUT;
-    poll->polls->on_ready(poll->polls->ctx, poll->fd, flags);
-}
-
 void sl_fetch_polls_init(struct sl_fetch_polls *polls, uv_loop_t *uv,
                          void (*on_ready)(void *ctx, curl_socket_t fd, int flags), void *ctx) {
     *polls = (struct sl_fetch_polls){.uv = uv, .on_ready = on_ready, .ctx = ctx};
@@ -103,10 +86,38 @@ void sl_fetch_polls_release(struct sl_fetch_polls *polls, curl_socket_t fd) {
     uv_close((uv_handle_t *)&poll->handle, on_closed);
 }
 
+static void on_poll(uv_poll_t *handle, int status, int events);
+
 static void watch(struct sl_fetch_poll *poll, int wanted) {
     poll->wanted = wanted;
     if (wanted != poll->watched && uv_poll_start(&poll->handle, wanted, on_poll) == 0)
         poll->watched = wanted;
+}
+
+/* A broken connection is told as ready, not as CURL_CSELECT_ERR, at which curl would throw away
+ * what had come before: an answer that is whole, and paid for. Reading finds the data, then the
+ * error. */
+static void on_poll(uv_poll_t *handle, int status, int events) {
+    struct sl_fetch_poll *poll = handle->data;
+    struct sl_fetch_polls *polls = poll->polls;
+    curl_socket_t fd = poll->fd;
+    if (status < 0) {
+        poll->watched = 0; /* libuv has stopped the handle */
+        events = poll->wanted;
+    }
+    if (poll->wanted == 0) {
+        uv_poll_stop(handle);
+        poll->watched = 0;
+        return;
+    }
+    int flags = 0;
+    if (events & UV_READABLE)
+        flags |= CURL_CSELECT_IN;
+    if (events & UV_WRITABLE)
+        flags |= CURL_CSELECT_OUT;
+    polls->on_ready(polls->ctx, fd, flags);
+    if (status < 0 && find(polls, fd) == poll)
+        watch(poll, poll->wanted);
 }
 
 int sl_fetch_polls_opened(struct sl_fetch_polls *polls, curl_socket_t fd) {

@@ -1,654 +1,936 @@
-"""The same is not paid for twice: kept answers, answers shared while they come, and the file that
-outlives the process.
+"""The answer cache and single flight: who is given an answer again, in which shape, and who is not.
 
-Upstream is the simulator where its text is what counts, else upstream.py, which counts its calls.
+The simulator tells the same in both shapes, so it stands behind the tests that compare them; where
+calls are counted, or an answer goes wrong midway, upstream.py does.
 """
 
 import base64
+import http.client
 import json
-import random
-import re
-import subprocess
+import os
+import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
+import anthropic
+import openai
 import pytest
 from botocore.eventstream import EventStreamBuffer
-from botocore.exceptions import ClientError, EventStreamError
+from botocore.exceptions import BotoCoreError, ClientError, EventStreamError
 
+import sdk
 import wire
-from gateway import PATIENCE, Sluice, wait_until
-from samples import CLAUDE, LLAMA, NOVA
-from upstream import Gate, Received, Reset, Script, Upstream, error, open_stream, reply
-from wire import Headers, Response
+from gateway import PATIENCE, Sluice, split, wait_until
+from samples import CLAUDE, LLAMA, LLAMA_BODY, NOVA
+from upstream import (
+    Delay,
+    Gate,
+    Received,
+    Reset,
+    Script,
+    Step,
+    Upstream,
+    error,
+    open_stream,
+    reply,
+)
 
 Start = Callable[..., Sluice]
-CONVERSE = f"/model/{LLAMA}/converse"
-STREAM = f"/model/{LLAMA}/converse-stream"
-WORDS = ["shared ", "by ", "all ", "who ", "ask"]
-TEXT = "".join(WORDS)
-DOCUMENT = json.dumps(
-    {
-        "metrics": {"latencyMs": 7},
-        "output": {"message": {"role": "assistant", "content": [{"text": TEXT}]}},
-        "stopReason": "end_turn",
-        "usage": {"inputTokens": 11, "outputTokens": 5, "totalTokens": 16},
-    }
-).encode()
+
+# How many ask at once; the claim is of 500.
+CLIENTS = int(os.environ.get("SLUICE_CLIENTS", "60"))
+HOST = (b"Host", b"localhost")
+WORDS = ["a", "sluice", "gate", "controls", "a", "flow"]
+
+
+def path(model: str, operation: str) -> str:
+    return f"/model/{model}/{operation}"
+
+
+CONVERSE, STREAM = path(LLAMA, "converse"), path(LLAMA, "converse-stream")
+
+
+def ask(text: str) -> list[dict]:
+    return [{"role": "user", "content": [{"text": text}]}]
+
+
+def body(text: str, **more: object) -> bytes:
+    return json.dumps({"messages": ask(text), **more}).encode()
 
 
 def connect(sluice: Sluice) -> wire.Client:
     return wire.Client(sluice.host, sluice.port, PATIENCE)
 
 
-def prompt(text: str, **inference: float) -> dict:
-    body: dict = {"messages": [{"role": "user", "content": [{"text": text}]}]}
-    if inference:
-        body["inferenceConfig"] = inference
-    return body
-
-
-def ask(
-    sluice: Sluice, body: dict | bytes, headers: Headers = (), target: str = CONVERSE
-) -> Response:
-    data = body if isinstance(body, bytes) else json.dumps(body).encode()
+def post(sluice: Sluice, target: str, data: bytes, *headers: tuple[bytes, bytes]) -> wire.Response:
     with connect(sluice) as client:
-        return client.ask("POST", target, headers, data)
+        return client.ask("POST", target, list(headers), data)
 
 
-def word(response: Response) -> str | None:
-    return response.get("x-sluice-cache")
+def word(got: wire.Response) -> str | None:
+    return got.get("x-sluice-cache")
 
 
-def attempts(sluice: Sluice) -> int:
-    return int(sluice.metrics()["sluice_attempts_total"])
+def attempts(sluice: Sluice) -> float:
+    return sluice.metrics()["sluice_attempts_total"]
 
 
-def frames(body: bytes) -> list[tuple[str, dict]]:
-    buffer = EventStreamBuffer()
-    buffer.add_data(body)
-    events = [
-        (f.headers.get(":event-type") or f.headers[":exception-type"], json.loads(f.payload))
-        for f in buffer
-    ]
-    assert not buffer._data
-    return events
+# --- an upstream that says what it was asked, in the shape it was asked for
 
 
-def said(response: Response) -> dict:
-    """A Converse answer, streamed or not, as a program sees it in the end."""
-    if response.get("content-type") != "application/vnd.amazon.eventstream":
-        answer = json.loads(response.body)
-        content, stop = answer["output"]["message"]["content"], answer["stopReason"]
-        return {"text": content[0]["text"], "stop": stop, "usage": answer["usage"]["totalTokens"]}
-    seen: dict = {"text": ""}
-    for name, payload in frames(response.body):
-        if name == "contentBlockDelta":
-            seen["text"] += payload["delta"].get("text", "")
-        elif name == "messageStop":
-            seen["stop"] = payload["stopReason"]
-        elif name == "metadata":
-            seen["usage"] = payload["usage"]["totalTokens"]
-        else:
-            assert "xception" not in name, (name, payload)
-    return seen
-
-
-# --- one answer, whatever its shape
-
-
-@pytest.mark.parametrize("model", [LLAMA, CLAUDE, NOVA])
-@pytest.mark.parametrize(
-    ("first", "second"), [("converse", "converse-stream"), ("converse-stream", "converse")]
-)
-def test_converse_across_shapes(gateway: Start, model: str, first: str, second: str) -> None:
-    sluice = gateway(simulator=True)
-    body = prompt("Why is the sky blue?", maxTokens=200)
-    warm = ask(sluice, body, target=f"/model/{model}/{first}")
-    hit = ask(sluice, body, target=f"/model/{model}/{second}")
-    assert (word(warm), word(hit)) == ("miss", "hit")
-    assert warm.status == hit.status == 200 and hit.whole
-    assert said(warm) == said(hit) and said(hit)["text"]
-    assert attempts(sluice) == 1
-
-
-def chunks(response: Response) -> list[dict]:
-    return [
-        json.loads(base64.b64decode(payload["bytes"]))
-        for name, payload in frames(response.body)
-        if name == "chunk"
-    ]
-
-
-def invoked(model: str, response: Response) -> dict:
-    """An InvokeModel answer, streamed or not: text, reason, tokens."""
-    streamed = response.get("content-type") == "application/vnd.amazon.eventstream"
-    parts = chunks(response) if streamed else [json.loads(response.body)]
-    if model == LLAMA:
-        return {
-            "text": "".join(p["generation"] for p in parts),
-            "stop": parts[-1]["stop_reason"],
-            "in": parts[0]["prompt_token_count"],
-            "out": parts[-1]["generation_token_count"],
-        }
-    if not streamed:
-        usage = parts[0]["usage"]
-        return {
-            "text": "".join(c["text"] for c in parts[0]["content"]),
-            "stop": parts[0]["stop_reason"],
-            "in": usage["input_tokens"],
-            "out": usage["output_tokens"],
-        }
-    named = {p["type"]: p for p in parts}
-    return {
-        "text": "".join(p["delta"]["text"] for p in parts if p["type"] == "content_block_delta"),
-        "stop": named["message_delta"]["delta"]["stop_reason"],
-        "in": named["message_start"]["message"]["usage"]["input_tokens"],
-        "out": named["message_delta"]["usage"]["output_tokens"],
+def said(words: list[str]) -> bytes:
+    """What wire.converse_stream says, whole."""
+    answer = {
+        "metrics": {"latencyMs": 7},
+        "output": {"message": {"role": "assistant", "content": [{"text": "".join(words)}]}},
+        "stopReason": "end_turn",
+        "usage": {
+            "inputTokens": 11,
+            "outputTokens": len(words),
+            "totalTokens": 11 + len(words),
+        },
     }
+    return json.dumps(answer).encode()
 
 
-INVOKE_BODIES = {
-    LLAMA: {"prompt": "Why is the sky blue?", "max_gen_len": 200, "temperature": 0.5},
-    CLAUDE: {
-        "anthropic_version": "bedrock-2023-05-31",
-        "max_tokens": 200,
-        "messages": [{"role": "user", "content": "Why is the sky blue?"}],
-    },
-}
+def asked(request: Received) -> str:
+    return json.loads(request.body)["messages"][-1]["content"][0]["text"]
 
 
-@pytest.mark.parametrize("model", INVOKE_BODIES)
-@pytest.mark.parametrize("streamed_first", [False, True])
-def test_invoke_across_shapes(gateway: Start, model: str, streamed_first: bool) -> None:
-    sluice = gateway(simulator=True)
-    targets = [f"/model/{model}/invoke", f"/model/{model}/invoke-with-response-stream"]
-    if streamed_first:
-        targets.reverse()
-    warm, hit = (ask(sluice, INVOKE_BODIES[model], target=target) for target in targets)
-    assert (word(warm), word(hit)) == ("miss", "hit")
-    assert invoked(model, warm) == invoked(model, hit)
-    assert attempts(sluice) == 1
+def streams(request: Received) -> bool:
+    return request.target.endswith(b"-stream")
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_hit_is_the_same_bytes(upstream: Upstream, gateway: Start, stream: bool) -> None:
-    """Asked for in the shape it came in, a kept answer passes as upstream said it."""
-    answer = b"".join(wire.converse_stream(WORDS)) if stream else DOCUMENT
-    if stream:
-        upstream.answer = [open_stream(), wire.chunk(answer), wire.LAST_CHUNK]
-    else:
-        upstream.answer = reply(200, answer, [(b"Content-Type", b"application/json"), (b"X-O", b"1")])
-    sluice = gateway(upstream=upstream.url)
-    target = STREAM if stream else CONVERSE
-    warm, hit = (ask(sluice, prompt("bytes"), target=target) for _ in range(2))
-    assert (word(warm), word(hit)) == ("miss", "hit")
-    assert warm.body == hit.body == answer
-    ours = ("x-sluice-", "age")
-    kept = [
-        [h for h in wire.end_to_end(r.headers) if not h[0].decode().lower().startswith(ours)]
-        for r in (warm, hit)
-    ]
-    assert kept[0] == kept[1]
-    assert len(upstream.requests) == 1
+def speak(request: Received, words: list[str]) -> Script:
+    if not streams(request):
+        return reply(200, said(words))
+    return [open_stream(), *map(wire.chunk, wire.converse_stream(words)), wire.LAST_CHUNK]
 
 
-def test_large_answer_across_shapes(upstream: Upstream, gateway: Start) -> None:
-    """Converted while it is read: a client that takes it slowly gets all of it."""
-    words = [f"{n:07d} " * 100 for n in range(900)]
-    upstream.answer = [
-        open_stream(), wire.chunk(b"".join(wire.converse_stream(words))), wire.LAST_CHUNK
-    ]  # fmt: skip
-    sluice = gateway(upstream=upstream.url, settings={"cache.max_entry": "8MiB"})
-    assert ask(sluice, prompt("long"), target=STREAM).status == 200
-    document = ask(sluice, prompt("long"))
-    assert word(document) == "hit" and said(document)["text"] == "".join(words)
-
-    upstream.answer = reply(200, document.body)
-    assert ask(sluice, prompt("long again")).status == 200
-    with connect(sluice) as slow:
-        data = json.dumps(prompt("long again")).encode()
-        slow.send(wire.request("POST", STREAM, [(b"Host", b"localhost")], data))
-        got = slow.read_head()
-        for piece in slow.read_pieces(got):
-            got.body += piece
-            if len(got.body) < 300_000:
-                threading.Event().wait(0.02)
-    assert word(got) == "hit" and got.whole
-    assert said(got)["text"] == "".join(words)
-
-
-# --- what is the same, and what is not
-
-SAME = [
-    b'{"messages":[{"role":"user","content":[{"text":"hi"}]}],"inferenceConfig":{"maxTokens":9}}',
-    b'{ "inferenceConfig" : {"maxTokens":9 },\r\n\t"messages":[{"content":[{"text":"hi"}], '
-    b'"role":"user"}]}\n',
-    b'{"messages":[{"role":"user","content":[{"text":"\\u0068i"}]}],'
-    b'"inferenceConfig":{"maxTokens":9}}',
-]
-DIFFERENT = [
-    b'{"messages":[{"role":"user","content":[{"text":"hi"}]}],"inferenceConfig":{"maxTokens":10}}',
-    b'{"messages":[{"role":"user","content":[{"text":"hi "}]}],"inferenceConfig":{"maxTokens":9}}',
-    b'{"messages":[{"role":"user","content":[{"text":"hi"}]}],'
-    b'"inferenceConfig":{"maxTokens":9,"temperature":0.5}}',
-    b'{"messages":[{"role":"user","content":[{"text":"hi"}]}],'
-    b'"inferenceConfig":{"maxTokens":9,"temperature":0.6}}',
-    b'{"messages":[{"role":"user","content":[{"text":"hi"}]}],"inferenceConfig":{"maxTokens":9},'
-    b'"system":[{"text":"be brief"}]}',
-    b'{"messages":[{"role":"user","content":[{"text":"hi"},{"text":""}]}],'
-    b'"inferenceConfig":{"maxTokens":9}}',
-]
-
-
-def test_meaning_counts(upstream: Upstream, gateway: Start) -> None:
-    upstream.answer = reply(200, DOCUMENT)
-    sluice = gateway(upstream=upstream.url)
-    assert [word(ask(sluice, body)) for body in SAME] == ["miss", "hit", "hit"]
-    assert [word(ask(sluice, body)) for body in DIFFERENT] == ["miss"] * len(DIFFERENT)
-    other = [word(ask(sluice, SAME[0], target=f"/model/{m}/converse")) for m in (CLAUDE, NOVA)]
-    assert other == ["miss", "miss"]
-    guarded = [(b"X-Amzn-Bedrock-GuardrailIdentifier", b"strict")]
-    assert word(ask(sluice, SAME[0], guarded)) == "miss"
-    assert [word(ask(sluice, body)) for body in DIFFERENT] == ["hit"] * len(DIFFERENT)
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        error(400, "ValidationException", "no"),
-        error(404, "ResourceNotFoundException", "no"),
-        reply(200, b'{"not":"an answer of Converse"}'),
-        reply(200, DOCUMENT.replace(b"end_turn", b"guardrail_intervened")),
-    ],
-    ids=["refusal", "not found", "another form", "guardrail"],
-)
-def test_not_every_answer_is_kept(upstream: Upstream, gateway: Start, answer: Script) -> None:
-    upstream.answer = answer
-    sluice = gateway(upstream=upstream.url)
-    assert [word(ask(sluice, prompt("x"))) for _ in range(2)] == ["miss", "miss"]
-    assert len(upstream.requests) == 2
-
-
-# --- what clients and operators may say about it
-
-
-def control(value: str) -> Headers:
-    return [(b"Cache-Control", value.encode())]
-
-
-def test_cache_control(upstream: Upstream, gateway: Start) -> None:
-    upstream.answer = reply(200, DOCUMENT)
-    sluice = gateway(upstream=upstream.url)
-    body = prompt("directives")
-
-    cold = ask(sluice, body, control("only-if-cached"))
-    assert (cold.status, cold.error_type) == (504, "ServiceUnavailableException")
-    assert not upstream.requests
-    assert word(ask(sluice, body, control("no-store"))) == "bypass"
-    assert word(ask(sluice, body, control("no-store, max-age=5"))) == "bypass"
-    assert ask(sluice, body, control("only-if-cached")).status == 504, "it was not stored"
-    assert word(ask(sluice, body)) == "miss"
-    assert word(ask(sluice, body, control("only-if-cached"))) == "hit"
-    assert word(ask(sluice, body, control("max-age=60"))) == "hit"
-    assert word(ask(sluice, body, control("no-cache"))) == "miss"
-    assert word(ask(sluice, body, control("No-Cache"))) == "miss"
-    assert word(ask(sluice, body)) == "hit"
-    wait_until(lambda: int(ask(sluice, body).get("age") or 0) >= 1, "it has aged")
-    assert word(ask(sluice, body, control("max-age=1"))) == "miss"
-    assert word(ask(sluice, body, control("max-age=1"))) == "hit", "and is fresh again"
-    assert len(upstream.requests) == 6
-    assert all("cache-control" not in r.names() for r in upstream.requests)
-
-
-def test_headers_say_what_it_saved(upstream: Upstream, gateway: Start) -> None:
-    upstream.answer = reply(200, DOCUMENT)
-    sluice = gateway(upstream=upstream.url)
-    warm, hit = ask(sluice, prompt("money")), ask(sluice, prompt("money"))
-    price = float(warm.get("x-sluice-cost-usd") or "nan")
-    # 11 tokens in and 5 out, by the price of Llama 3.3 70B: $0.72 a million of either.
-    assert price == pytest.approx(16 * 0.72e-6)
-    assert warm.get("age") is None and warm.get("x-sluice-saved-usd") is None
-    assert float(hit.get("x-sluice-cost-usd") or "nan") == 0
-    assert float(hit.get("x-sluice-saved-usd") or "nan") == price
-    assert hit.get("age") == "0" and hit.get("x-sluice-attempts") == "0"
-    metrics = sluice.metrics()
-    assert metrics["sluice_cache_entries"] == 1
-
-
-@pytest.mark.parametrize(
-    ("when", "plain", "cold"),
-    [("always", "hit", "hit"), ("deterministic", "bypass", "hit"), ("never", "bypass", "bypass")],
-)
-def test_cache_when(
-    upstream: Upstream, gateway: Start, when: str, plain: str, cold: str
-) -> None:
-    """`cold`: at temperature 0."""
-    upstream.answer = reply(200, DOCUMENT)
-    sluice = gateway(upstream=upstream.url, settings={"cache.when": when})
-    for body, expected in ((prompt("warm"), plain), (prompt("cold", temperature=0), cold)):
-        ask(sluice, body)
-        assert word(ask(sluice, body)) == expected
-
-
-# --- one call for all who ask at once
+def echo(request: Received) -> Script:
+    return speak(request, ["echo", asked(request)])
 
 
 @pytest.fixture
-def body_file(tmp_path: Path) -> Path:
-    path = tmp_path / "body.json"
-    path.write_text(json.dumps(prompt("a cold prompt")))
-    return path
+def echoing(upstream: Upstream) -> Upstream:
+    upstream.answer = echo
+    return upstream
 
 
-class Crowd:
-    """Clients of four kinds that ask one and the same thing at once."""
+# --- answers as a client understands them
 
-    def __init__(self, sluice: Sluice, body: Path, count: int) -> None:
-        self.sluice, self.body = sluice, body
-        self._boto = sluice.boto(max_pool_connections=count)
-        self._pool = ThreadPoolExecutor(count)
-        kinds = [self._converse, self._stream, self._curl, self._curl_stream]
-        self._asked = [self._pool.submit(kinds[n % len(kinds)]) for n in range(count)]
-
-    def answers(self) -> list[dict]:
-        return [asked.result(PATIENCE) for asked in self._asked]
-
-    def outcomes(self) -> list[dict | BaseException]:
-        """The answers, and the failures of those who got none."""
-        return [asked.exception(PATIENCE) or asked.result() for asked in self._asked]
-
-    def _converse(self) -> dict:
-        answer = self._boto.converse(modelId=LLAMA, **prompt("a cold prompt"))
-        text = answer["output"]["message"]["content"][0]["text"]
-        return {"text": text, "stop": answer["stopReason"], "usage": answer["usage"]["totalTokens"]}
-
-    def _stream(self) -> dict:
-        seen: dict = {"text": ""}
-        answer = self._boto.converse_stream(modelId=LLAMA, **prompt("a cold prompt"))
-        for event in answer["stream"]:
-            if "contentBlockDelta" in event:
-                seen["text"] += event["contentBlockDelta"]["delta"]["text"]
-            elif "messageStop" in event:
-                seen["stop"] = event["messageStop"]["stopReason"]
-            elif "metadata" in event:
-                seen["usage"] = event["metadata"]["usage"]["totalTokens"]
-        return seen
-
-    def _run_curl(self, target: str) -> dict:
-        done = subprocess.run(
-            ["curl", "-sS", "-i", "-H", "Content-Type: application/json", "--data-binary",
-             f"@{self.body}", self.sluice.url + target],
-            capture_output=True, timeout=PATIENCE,
-        )  # fmt: skip
-        head, _, body = done.stdout.partition(b"\r\n\r\n")
-        first, headers = wire.parse_head(head)
-        assert done.returncode == 0 and first.split()[1] == b"200", done.stdout[:300]
-        return said(Response(200, headers, body))
-
-    def _curl(self) -> dict:
-        return self._run_curl(CONVERSE)
-
-    def _curl_stream(self) -> dict:
-        return self._run_curl(STREAM)
+Answer = tuple[str, str, dict]  # text, why it ended, usage
 
 
-EXPECTED = {"text": TEXT, "stop": "end_turn", "usage": 16}
+def of_converse(answer: dict) -> Answer:
+    text = "".join(block["text"] for block in answer["output"]["message"]["content"])
+    return text, answer["stopReason"], answer["usage"]
 
 
-def answer_to(received: Received) -> Script:
-    """What upstream says, in the shape that it is asked for."""
-    if received.target.endswith(b"converse-stream"):
-        return [open_stream(), *map(wire.chunk, wire.converse_stream(WORDS)), wire.LAST_CHUNK]
-    return reply(200, DOCUMENT)
+def of_events(events: Iterator[dict]) -> Answer:
+    text, stop, usage = "", "", {}
+    for event in events:
+        if "contentBlockDelta" in event:
+            text += event["contentBlockDelta"]["delta"]["text"]
+        elif "messageStop" in event:
+            stop = event["messageStop"]["stopReason"]
+        elif "metadata" in event:
+            usage = event["metadata"]["usage"]
+    return text, stop, usage
 
 
-@pytest.mark.parametrize("trouble", ["slow", "throttled", "failing"])
-def test_single_flight(
-    upstream: Upstream, gateway: Start, body_file: Path, trouble: str
-) -> None:
-    """50 clients, one answer; what goes wrong before it is nobody's business."""
-    gate, first = Gate(), threading.Lock()
-    before = {
-        "slow": [],
-        "throttled": error(429, "ThrottlingException", "Too many requests, please wait."),
-        "failing": error(500, "InternalServerException", "oops"),
-    }[trouble]
-
-    def script(received: Received) -> Script:
-        if before and first.acquire(blocking=False):
-            return [gate, *before]
-        return [*([] if before else [gate]), *answer_to(received)]
-
-    upstream.answer = script
-    sluice = gateway(upstream=upstream.url, settings={"retry.backoff": "100ms"})
-    crowd = Crowd(sluice, body_file, 50)
-    assert gate.reached.wait(PATIENCE)
-    sluice.wait_metric("sluice_joins_total", 49)
-    gate.open()
-    assert crowd.answers() == [EXPECTED] * 50
-    assert len(upstream.requests) == (2 if before else 1)
-    assert word(ask(sluice, prompt("a cold prompt"))) == "hit"
+def events_of(data: bytes) -> Iterator[dict]:
+    frames = EventStreamBuffer()
+    frames.add_data(data)
+    for frame in frames:
+        kind = frame.headers.get(":event-type")
+        assert kind, frame.headers
+        yield {kind: json.loads(frame.payload)}
 
 
-def stuck_midway(gate: Gate, rest: Script) -> Script:
-    start, middle = wire.converse_stream(WORDS)[:3], wire.converse_stream(WORDS)[3:]
-    end = rest or [*map(wire.chunk, middle), wire.LAST_CHUNK]
-    return [open_stream(), *map(wire.chunk, start), gate, *end]
+def decode(target: str, got: wire.Response) -> Answer:
+    assert (got.status, got.whole) == (200, True), got.body
+    if target.endswith("-stream"):
+        return of_events(events_of(got.body))
+    return of_converse(json.loads(got.body))
 
 
-def leader(sluice: Sluice, target: str) -> wire.Client:
-    """Asks first, so that the shape of the one call is its own."""
-    client = connect(sluice)
-    data = json.dumps(prompt("a cold prompt")).encode()
-    client.send(wire.request("POST", target, [(b"Host", b"localhost")], data))
-    return client
+def converse(client, model: str, text: str) -> tuple[Answer, str]:
+    answer = client.converse(modelId=model, messages=ask(text))
+    return of_converse(answer), answer["ResponseMetadata"]["HTTPHeaders"]["x-sluice-cache"]
 
 
-def test_breaks_off_midway(upstream: Upstream, gateway: Start, body_file: Path) -> None:
-    """Nobody takes half an answer for a whole one, and nobody asks again behind their back."""
-    gate = Gate()
-    upstream.answer = stuck_midway(gate, [Reset])
-    sluice = gateway(upstream=upstream.url)
-    with leader(sluice, STREAM) as first:
-        assert gate.reached.wait(PATIENCE)
-        crowd = Crowd(sluice, body_file, 20)
-        sluice.wait_metric("sluice_joins_total", 20)
-        gate.open()
-        last_frame = frames(first.read().body)[-1]
-    assert last_frame[0] == "internalServerException"
-    outcomes = crowd.outcomes()
-    allowed = (ClientError, EventStreamError, AssertionError)
-    assert all(isinstance(outcome, allowed) for outcome in outcomes), outcomes
-    assert len(upstream.requests) == 1
-    upstream.answer = answer_to
-    got = ask(sluice, prompt("a cold prompt"))
-    assert (word(got), said(got)) == ("miss", EXPECTED)
+def converse_stream(client, model: str, text: str) -> tuple[Answer, str]:
+    answer = client.converse_stream(modelId=model, messages=ask(text))
+    headers = answer["ResponseMetadata"]["HTTPHeaders"]
+    return of_events(answer["stream"]), headers["x-sluice-cache"]
 
 
-def test_document_breaks_off(upstream: Upstream, gateway: Start, body_file: Path) -> None:
-    """Nothing of it was shown yet: tried again, for all."""
-    gate, scripts = Gate(), iter(range(1000))
-    cut = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 1000\r\n\r\n{"
-    upstream.answer = lambda r: [cut, gate, Reset] if next(scripts) == 0 else answer_to(r)
-    sluice = gateway(upstream=upstream.url)
-    with leader(sluice, CONVERSE) as first:
-        assert gate.reached.wait(PATIENCE)
-        crowd = Crowd(sluice, body_file, 20)
-        sluice.wait_metric("sluice_joins_total", 20)
-        gate.open()
-        assert said(first.read()) == EXPECTED
-    assert crowd.answers() == [EXPECTED] * 20
-    assert len(upstream.requests) == 2
+def claude_body(text: str) -> dict:
+    return {
+        "anthropic_version": "bedrock-2023-05-31",
+        "max_tokens": 100,
+        "messages": [{"role": "user", "content": text}],
+    }
 
 
-@pytest.mark.parametrize("target", [CONVERSE, STREAM])
-def test_first_one_leaves(
-    upstream: Upstream, gateway: Start, body_file: Path, target: str
-) -> None:
-    """Before the head, and in the middle of a stream: the call belongs to all who read it."""
-    gate = Gate()
-    upstream.answer = stuck_midway(gate, []) if target == STREAM else [gate, *reply(200, DOCUMENT)]
-    sluice = gateway(upstream=upstream.url)
-    with leader(sluice, target):
-        assert gate.reached.wait(PATIENCE)
-        crowd = Crowd(sluice, body_file, 12)
-        sluice.wait_metric("sluice_joins_total", 12)
-    sluice.wait_line("client left")
-    gate.open()
-    assert crowd.answers() == [EXPECTED] * 12
-    assert len(upstream.requests) == 1 and not upstream.last.left.is_set()
+def native_body(model: str, text: str) -> str:
+    body = claude_body(text) if model == CLAUDE else {**LLAMA_BODY, "prompt": text}
+    return json.dumps(body)
 
 
-def test_late_joiner_gets_all_of_it(upstream: Upstream, gateway: Start) -> None:
-    """Who comes in the middle of a stream reads it from its beginning."""
-    gate = Gate()
-    upstream.answer = stuck_midway(gate, [])
-    sluice = gateway(upstream=upstream.url)
-    with leader(sluice, STREAM) as first, connect(sluice) as late:
-        head = first.read_head()
-        assert gate.reached.wait(PATIENCE)
-        data = json.dumps(prompt("a cold prompt")).encode()
-        late.send(wire.request("POST", STREAM, [(b"Host", b"localhost")], data))
-        got = late.read_head()
-        assert word(got) == "join"
-        gate.open()
-        got.body = b"".join(late.read_pieces(got))
-        assert got.body == b"".join(first.read_pieces(head)) == b"".join(
-            wire.converse_stream(WORDS)
-        )  # fmt: skip
+def invoke(client, model: str, text: str) -> tuple[Answer, str]:
+    answer = client.invoke_model(modelId=model, body=native_body(model, text))
+    made = json.loads(answer["body"].read())
+    headers = answer["ResponseMetadata"]["HTTPHeaders"]
+    if model == CLAUDE:
+        usage = {name: made["usage"][name] for name in ("input_tokens", "output_tokens")}
+        told = made["content"][0]["text"], made["stop_reason"], usage
+    else:
+        usage = {n: made[n] for n in ("prompt_token_count", "generation_token_count")}
+        told = made["generation"], made["stop_reason"], usage
+    return told, headers["x-sluice-cache"]
 
 
-@pytest.mark.parametrize("megabytes", [1, 12])
-def test_slow_reader_slows_nobody(upstream: Upstream, gateway: Start, megabytes: int) -> None:
-    """One of two does not read at all. What may be kept waits for it; what is too large for that
-    does not, and it is cut off."""
-    words = ["x" * 50_000] * (20 * megabytes)
-    pieces = wire.converse_stream(words)
-    gate = Gate()
-    upstream.answer = [
-        open_stream(), wire.chunk(pieces[0]), gate, *map(wire.chunk, pieces[1:]), wire.LAST_CHUNK
-    ]  # fmt: skip
-    sluice = gateway(upstream=upstream.url, settings={"cache.max_entry": "2MiB"})
-    with leader(sluice, STREAM) as slow, leader(sluice, STREAM) as fast:
-        assert gate.reached.wait(PATIENCE)
-        sluice.wait_metric("sluice_joins_total")
-        gate.open()
-        began = time.monotonic()
-        got = fast.read()
-        assert time.monotonic() - began < 5
-        assert got.whole and got.body == b"".join(pieces)
-        assert sluice.metrics()["sluice_memory_bytes"] < 8 << 20
-        late = slow.read()
-        assert late.whole == (megabytes == 1)
-        if late.whole:
-            assert late.body == got.body
-    assert len(upstream.requests) == 1
-
-
-# --- the file
-
-
-def kept_file(sluice: Sluice) -> Path:
-    files = [path for path in sluice.state.iterdir() if path.read_bytes()[:8] == b"sluicekp"]
-    assert len(files) == 1, list(sluice.state.iterdir())
-    return files[0]
-
-
-def fill(sluice: Sluice, count: int) -> None:
-    for n in range(count):
-        assert ask(sluice, prompt(f"No. {n}")).status == 200
-
-
-def words_of(sluice: Sluice, count: int) -> list[str | None]:
-    return [word(ask(sluice, prompt(f"No. {n}"))) for n in range(count)]
-
-
-def test_restart_keeps_answers(upstream: Upstream, gateway: Start, tmp_path: Path) -> None:
-    upstream.answer = answer_to
-    sluice = gateway(upstream=upstream.url, home=tmp_path)
-    fill(sluice, 20)
-    streamed = ask(sluice, prompt("streamed"), target=STREAM)
-    sluice.stop()
-    assert kept_file(sluice).stat().st_mode & 0o777 == 0o600
-
-    again = gateway(upstream=upstream.url, home=tmp_path)
-    again.wait_line("21 kept answers taken over")
-    assert words_of(again, 20) == ["hit"] * 20
-    hit = ask(again, prompt("streamed"), target=STREAM)
-    assert (word(hit), hit.body) == ("hit", streamed.body)
-    assert said(ask(again, prompt("streamed"))) == said(hit)
-    assert len(upstream.requests) == 21
-
-
-def test_restart_without_a_snapshot(upstream: Upstream, gateway: Start, tmp_path: Path) -> None:
-    upstream.answer = answer_to
-    settings = {"cache.snapshot": "off"}
-    sluice = gateway(upstream=upstream.url, home=tmp_path, settings=settings)
-    fill(sluice, 2)
-    sluice.stop()
-    assert not [path for path in sluice.state.iterdir() if b"shared by all" in path.read_bytes()]
-    again = gateway(upstream=upstream.url, home=tmp_path, settings=settings)
-    assert words_of(again, 2) == ["miss", "miss"]
-
-
-def test_killed_while_it_writes(upstream: Upstream, gateway: Start, tmp_path: Path) -> None:
-    """At moments of chance, with 16 MB to write each second: the file is the last whole one."""
-    large = DOCUMENT.replace(b'"stopReason"', b'"pad":"' + b"x" * 400_000 + b'","stopReason"')
-    upstream.answer = reply(200, large)
-    settings = {"cache.snapshot_interval": "1s"}
-    sluice = gateway(upstream=upstream.url, home=tmp_path, settings=settings)
-    fill(sluice, 40)
-    wait_until(
-        lambda: any(
-            path.stat().st_size > 16_000_000 and path.read_bytes()[:8] == b"sluicekp"
-            for path in sluice.state.iterdir()
-        ),
-        "a snapshot is written",
+def invoke_stream(client, model: str, text: str) -> tuple[Answer, str]:
+    answer = client.invoke_model_with_response_stream(
+        modelId=model, body=native_body(model, text)
     )
-    for _ in range(4):
-        threading.Event().wait(random.uniform(0.9, 1.1))
-        sluice.kill()
-        sluice = gateway(upstream=upstream.url, home=tmp_path, settings=settings)
-        taken = sluice.wait_line(r"(\d+) kept answers taken over")[0]
-        assert int(taken[1]) == 40
-    assert words_of(sluice, 40) == ["hit"] * 40
+    told, stop, usage = "", "", {}
+    for event in answer["body"]:
+        part = json.loads(event["chunk"]["bytes"])
+        if model != CLAUDE:
+            told += part.get("generation") or ""
+            stop = part.get("stop_reason") or stop
+            for name in ("prompt_token_count", "generation_token_count"):
+                if part.get(name) is not None:
+                    usage[name] = part[name]
+        elif part["type"] == "message_start":
+            usage["input_tokens"] = part["message"]["usage"]["input_tokens"]
+        elif part["type"] == "content_block_delta":
+            told += part["delta"]["text"]
+        elif part["type"] == "message_delta":
+            stop = part["delta"]["stop_reason"]
+            usage["output_tokens"] = part["usage"]["output_tokens"]
+    return (told, stop, usage), answer["ResponseMetadata"]["HTTPHeaders"]["x-sluice-cache"]
 
 
-def flip(data: bytes) -> bytes:
-    """One bit in a record's payload, far from the file's ends."""
-    at = data.index(b"shared by all", len(data) // 2)
-    return data[:at] + bytes([data[at] ^ 4]) + data[at + 1 :]
+# --- one answer, both shapes
 
-
-DAMAGE: dict[str, tuple[Callable[[bytes], bytes], int]] = {
-    "bit": (flip, 19),
-    "cut": (lambda data: data[: len(data) // 2], 1),
-    "end": (lambda data: data[:-5], 19),
-    "version": (lambda data: data[:8] + b"\x63" + data[9:], 0),
-    "empty": (lambda data: b"", 0),
-    "noise": (lambda data: random.Random(7).randbytes(10_000), 0),
+SHAPES = {
+    "converse llama": (LLAMA, converse, converse_stream),
+    "converse claude": (CLAUDE, converse, converse_stream),
+    "invoke llama": (LLAMA, invoke, invoke_stream),
+    "invoke claude": (CLAUDE, invoke, invoke_stream),
 }
 
 
-@pytest.mark.parametrize("damage", DAMAGE)
-def test_damaged_file(upstream: Upstream, gateway: Start, tmp_path: Path, damage: str) -> None:
-    """It starts, says what it ignored, and serves: what is whole from memory, the rest anew."""
-    harm, least = DAMAGE[damage]
-    upstream.answer = answer_to
-    sluice = gateway(upstream=upstream.url, home=tmp_path)
-    fill(sluice, 20)
-    sluice.stop()
-    file = kept_file(sluice)
-    file.write_bytes(harm(file.read_bytes()))
+@pytest.mark.parametrize("warm", ["whole", "stream"])
+@pytest.mark.parametrize("name", SHAPES)
+def test_shapes(simulated: Sluice, name: str, warm: str) -> None:
+    """Whichever came first, the other is made of it, and means the same."""
+    model, whole, stream = SHAPES[name]
+    first, second = (whole, stream) if warm == "whole" else (stream, whole)
+    client, text = simulated.boto(), f"Shapes: {name}, {warm} first, in 60 words."
+    before = attempts(simulated)
+    one, missed = first(client, model, text)
+    two, hit = second(client, model, text)
+    again, hit_again = first(client, model, text)
+    assert (missed, hit, hit_again) == ("miss", "hit", "hit")
+    assert one == two == again and one[0].startswith("[simulated]")
+    assert one[1] and list(one[2].values())[0] > 0 < list(one[2].values())[1]
+    assert attempts(simulated) - before == 1
 
-    again = gateway(upstream=upstream.url, home=tmp_path)
-    line = again.wait_line(re.escape(file.name) + r".*ignored")[0].string
-    assert " warn " in line, line
-    words = words_of(again, 20)
-    assert set(words) <= {"hit", "miss"}
-    assert least <= words.count("hit") < 20 + (damage == "end")
-    assert words_of(again, 20) == ["hit"] * 20
+
+def openai_text(
+    sluice: Sluice, text: str, stream: bool, options: dict
+) -> tuple[str, str | None]:
+    with openai.OpenAI(
+        base_url=f"{sluice.url}/v1", api_key=sdk.ANY_KEY, max_retries=0, timeout=PATIENCE
+    ) as client:
+        raw = client.chat.completions.with_raw_response.create(
+            model=NOVA, messages=[{"role": "user", "content": text}], stream=stream, **options
+        )
+        made = raw.parse()
+        told = (
+            "".join(c.choices[0].delta.content or "" for c in made if c.choices)
+            if stream
+            else made.choices[0].message.content
+        )
+        return told, raw.headers.get("x-sluice-cache")
+
+
+# The same wish in both APIs.
+WISHES = [
+    pytest.param({"max_tokens": 50}, {"inferenceConfig": {"maxTokens": 50}}, id="max_tokens"),
+    pytest.param(
+        {"temperature": 0.5, "top_p": 0.5, "stop": ["END"]},
+        {"inferenceConfig": {"topP": 0.5, "temperature": 0.5, "stopSequences": ["END"]}},
+        id="sampling",
+    ),
+    pytest.param(
+        {},
+        {},
+        id="nothing",
+        marks=pytest.mark.xfail(
+            strict=True, reason="the OpenAI dialect writes an empty inferenceConfig"
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("warm", ["openai", "converse"])
+@pytest.mark.parametrize(("theirs", "ours"), WISHES)
+def test_through_openai(
+    simulated: Sluice, warm: str, stream: bool, theirs: dict, ours: dict
+) -> None:
+    text = f"OpenAI and Converse, {warm} first, {stream}, {sorted(theirs)}"
+    target = path(NOVA, "converse-stream" if stream else "converse")
+    before = attempts(simulated)
+    if warm == "openai":
+        one = openai_text(simulated, text, stream, theirs)
+        two = post(simulated, target, body(text, **ours))
+        assert (one[1], word(two)) == ("miss", "hit")
+    else:
+        two = post(simulated, target, body(text, **ours))
+        one = openai_text(simulated, text, stream, theirs)
+        assert (one[1], word(two)) == ("hit", "miss")
+    assert one[0] == decode(target, two)[0]
+    assert attempts(simulated) - before == 1
+
+
+@pytest.mark.parametrize("warm", ["messages", "invoke"])
+def test_messages_and_invoke(simulated: Sluice, warm: str) -> None:
+    """Anthropic's own API and InvokeModel ask Claude the same."""
+    text = f"Messages and InvokeModel, {warm} first"
+    client, before = simulated.boto(), attempts(simulated)
+
+    def messages() -> tuple[str, str | None]:
+        with anthropic.Anthropic(
+            base_url=simulated.url, api_key=sdk.ANY_KEY, max_retries=0, timeout=PATIENCE
+        ) as api:
+            raw = api.messages.with_raw_response.create(
+                model=CLAUDE, max_tokens=100, messages=[{"role": "user", "content": text}]
+            )
+            return raw.parse().content[0].text, raw.headers.get("x-sluice-cache")
+
+    if warm == "messages":
+        one, two = messages(), invoke(client, CLAUDE, text)
+        assert (one[1], two[1]) == ("miss", "hit")
+    else:
+        two, one = invoke(client, CLAUDE, text), messages()
+        assert (one[1], two[1]) == ("hit", "miss")
+    assert one[0] == two[0][0]
+    assert attempts(simulated) - before == 1
+
+
+# --- what clients say of it, and what they are told
+
+
+def test_directives(echoing: Upstream, gateway: Start) -> None:
+    sluice = gateway(upstream=echoing.url)
+
+    def get(directive: bytes | None) -> tuple[int, str | None, int]:
+        headers = [(b"Cache-Control", directive)] if directive else []
+        got = post(sluice, CONVERSE, body("directives"), *headers)
+        return got.status, word(got), len(echoing.requests)
+
+    assert get(b"only-if-cached")[::2] == (504, 0)
+    assert get(b"no-store") == (200, "bypass", 1)
+    assert get(b"only-if-cached")[0] == 504, "no-store was kept"
+    assert get(None) == (200, "miss", 2)
+    assert get(b"only-if-cached") == (200, "hit", 2)
+    assert get(b"max-age=3600") == (200, "hit", 2)
+    assert get(b"no-store") == (200, "bypass", 3)
+    assert get(b"no-cache") == (200, "miss", 4)
+    assert get(b"Max-Age=\"3600\", only-if-cached") == (200, "hit", 4)
+    stored = time.monotonic()
+    wait_until(lambda: time.monotonic() - stored > 0.01, "older than nothing")
+    assert get(b"max-age=0") == (200, "miss", 5)
+    assert get(None) == (200, "hit", 5)
+
+
+def test_no_cache_replaces(upstream: Upstream, gateway: Start) -> None:
+    answers = iter([["old"], ["new"]])
+    upstream.answer = lambda request: speak(request, next(answers))
+    sluice = gateway(upstream=upstream.url)
+    fresh = (b"Cache-Control", b"no-cache")
+    assert decode(CONVERSE, post(sluice, CONVERSE, body("x")))[0] == "old"
+    assert decode(STREAM, post(sluice, STREAM, body("x"), fresh))[0] == "new"
+    assert decode(CONVERSE, post(sluice, CONVERSE, body("x")))[0] == "new"
+
+
+def test_expiry(echoing: Upstream, gateway: Start) -> None:
+    sluice = gateway(upstream=echoing.url, settings={"cache.ttl": "1s"})
+    post(sluice, CONVERSE, body("short-lived"))
+    only = (b"Cache-Control", b"only-if-cached")
+    assert post(sluice, CONVERSE, body("short-lived"), only).status == 200
+    wait_until(
+        lambda: post(sluice, CONVERSE, body("short-lived"), only).status == 504, "it expires"
+    )
+    assert len(echoing.requests) == 1
+
+
+def test_headers(echoing: Upstream, gateway: Start) -> None:
+    """Cost is told to who pays, and what was saved to who does not."""
+    sluice = gateway(upstream=echoing.url)
+    missed = post(sluice, CONVERSE, body("price"))
+    cost = float(missed.get("x-sluice-cost-usd") or 0)
+    assert cost > 0 and missed.get("x-sluice-saved-usd") is None and missed.get("age") is None
+    for target in (CONVERSE, STREAM):
+        hit = post(sluice, target, body("price"))
+        assert word(hit) == "hit" and 0 <= int(hit.get("age") or -1) <= PATIENCE
+        assert float(hit.get("x-sluice-cost-usd") or -1) == 0
+        assert float(hit.get("x-sluice-saved-usd") or 0) == cost
+        assert (hit.get("x-sluice-attempts"), hit.get("x-sluice-target")) == ("0", "none")
+        assert hit.get("x-sluice-request-id") != missed.get("x-sluice-request-id")
+    metrics = sluice.metrics()
+    assert metrics["sluice_cache_hits_total"] == 2
+    assert metrics["sluice_saved_usd_total"] == pytest.approx(2 * cost)
+
+
+# --- what is the same
+
+
+def test_form_does_not_matter(echoing: Upstream, gateway: Start) -> None:
+    sluice = gateway(upstream=echoing.url)
+    request = {
+        "messages": ask("form"),
+        "inferenceConfig": {"maxTokens": 50, "temperature": 0.5},
+        "system": [{"text": "Be brief."}],
+    }
+    turned = {
+        "system": request["system"],
+        "inferenceConfig": {"temperature": 0.5, "maxTokens": 50},
+        "messages": [{"content": [{"text": "form"}], "role": "user"}],
+    }
+    assert word(post(sluice, CONVERSE, json.dumps(request).encode())) == "miss"
+    escaped = json.dumps(turned, indent=3).replace("form", "\\u0066orm")
+    for same in (json.dumps(turned), json.dumps(request, separators=(",", ":")), escaped):
+        assert word(post(sluice, CONVERSE, same.encode())) == "hit", same
+    assert len(echoing.requests) == 1
+
+
+OTHERS: dict[str, tuple[dict, list[tuple[bytes, bytes]]]] = {
+    "temperature": ({"inferenceConfig": {"maxTokens": 50, "temperature": 0.6}}, []),
+    "maxTokens": ({"inferenceConfig": {"maxTokens": 51, "temperature": 0.5}}, []),
+    "system": ({"system": [{"text": "Be long."}]}, []),
+    "guardrailConfig": (
+        {"guardrailConfig": {"guardrailIdentifier": "g", "guardrailVersion": "1"}},
+        [],
+    ),
+    "guardrail header": ({}, [(b"X-Amzn-Bedrock-GuardrailIdentifier", b"g")]),
+    "latency header": ({}, [(b"X-Amzn-Bedrock-PerformanceConfig-Latency", b"optimized")]),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+def test_meaning_matters(echoing: Upstream, gateway: Start, name: str) -> None:
+    sluice = gateway(upstream=echoing.url)
+    common = {
+        "inferenceConfig": {"maxTokens": 50, "temperature": 0.5},
+        "system": [{"text": "Be brief."}],
+    }
+    more, headers = OTHERS[name]
+    assert word(post(sluice, CONVERSE, body("m", **common))) == "miss"
+    other = body("m", **{**common, **more})
+    assert word(post(sluice, CONVERSE, other, *headers)) == "miss", name
+    assert word(post(sluice, CONVERSE, other, *headers)) == "hit"
+    assert word(post(sluice, CONVERSE, body("m", **common))) == "hit"
+    assert word(post(sluice, path(NOVA, "converse"), body("m", **common))) == "miss", "a model"
+    assert len(echoing.requests) == 3
+
+
+# --- what is never kept
+
+INTERVENED = said(["Blocked."]).replace(b"end_turn", b"guardrail_intervened")
+BAD: dict[str, tuple[str, Callable[[], Script]]] = {
+    "validation": (CONVERSE, lambda: error(400, "ValidationException", "No.")),
+    "unavailable": (CONVERSE, lambda: error(503, "ServiceUnavailableException", "No.")),
+    "guardrail": (CONVERSE, lambda: reply(200, INTERVENED)),
+    "guardrail stream": (
+        STREAM,
+        lambda: [
+            open_stream(),
+            wire.chunk(
+                b"".join(wire.converse_stream(WORDS)[:-2])
+                + wire.event("messageStop", b'{"p":"a","stopReason":"guardrail_intervened"}')
+                + wire.converse_stream(WORDS)[-1]
+            ),
+            wire.LAST_CHUNK,
+        ],
+    ),
+    "truncated": (STREAM, lambda: cut(wire.converse_stream(WORDS)[:4])),
+    "without its end": (STREAM, lambda: cut(wire.converse_stream(WORDS)[:-2])),
+    "broken off": (STREAM, lambda: cut(wire.converse_stream(WORDS)[:4])[:-1] + [Reset]),
+    "exception": (
+        STREAM,
+        lambda: cut(
+            [
+                *wire.converse_stream(WORDS)[:4],
+                wire.exception("modelStreamErrorException", b'{"message":"Sorry."}'),
+            ]
+        ),
+    ),
+}
+
+
+def cut(frames: list[bytes]) -> Script:
+    return [open_stream(), *map(wire.chunk, frames), wire.LAST_CHUNK]
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_never_kept(upstream: Upstream, gateway: Start, name: str) -> None:
+    target, bad = BAD[name]
+    upstream.answer = lambda _: bad()
+    settings = {"retry.max_attempts": 1}
+    sluice = gateway(upstream=upstream.url, settings=settings)
+    first = post(sluice, target, body("bad"))
+    if target == STREAM and "guardrail" not in name:
+        with pytest.raises((AssertionError, KeyError)):
+            assert decode(target, first)[1] == "end_turn"
+    assert sluice.metrics()["sluice_cache_entries"] == 0
+    only = (b"Cache-Control", b"only-if-cached")
+    for shape in (CONVERSE, STREAM):
+        assert post(sluice, shape, body("bad"), only).status == 504
+    before = len(upstream.requests)
+    upstream.answer = echo
+    assert decode(target, post(sluice, target, body("bad")))[0] == "echobad"
+    assert len(upstream.requests) == before + 1
+
+
+# --- single flight
+
+
+class Crowd:
+    """Clients of four kinds, equally many, that ask the same at once."""
+
+    def __init__(self, sluice: Sluice, text: str, count: int = CLIENTS) -> None:
+        self.sluice, self.text, self.count = sluice, text, count
+        self._stack = ExitStack()
+        self._raw: list[tuple[str, wire.Client]] = []
+        self._pool = ThreadPoolExecutor(count)
+        self._boto = sluice.boto(max_pool_connections=count, read_timeout=2 * PATIENCE)
+        self._asked: list = []
+
+    def __enter__(self) -> "Crowd":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+        self._pool.shutdown()
+
+    def first(self, target: str) -> wire.Client:
+        """One that is there before all others."""
+        client = self._stack.enter_context(connect(self.sluice))
+        client.send(wire.request("POST", target, [HOST], body(self.text)))
+        self._raw.append((target, client))
+        return client
+
+    def ask(self) -> None:
+        """All that are missing. Those of boto3 wait in threads."""
+        for n in range(self.count - len(self._raw)):
+            if n % 2:
+                self.first((CONVERSE, STREAM)[n // 2 % 2])
+            else:
+                shape = (converse, converse_stream)[n // 2 % 2]
+                self._asked.append(self._pool.submit(shape, self._boto, LLAMA, self.text))
+
+    def drop(self, client: wire.Client) -> None:
+        self._raw = [(target, c) for target, c in self._raw if c is not client]
+        client.close()
+
+    def answers(self) -> Iterator[Answer | Exception]:
+        for asked in self._asked:
+            try:
+                yield asked.result()[0]
+            except (BotoCoreError, ClientError) as why:
+                yield why
+        for target, client in self._raw:
+            try:
+                yield decode(target, client.read())
+            except AssertionError as why:
+                yield why
+
+
+EXPECTED: Answer = (
+    "".join(WORDS),
+    "end_turn",
+    {"inputTokens": 11, "outputTokens": 6, "totalTokens": 17},
+)
+shapes = pytest.mark.parametrize("target", [CONVERSE, STREAM], ids=["whole", "stream"])
+
+
+def gathered(sluice: Sluice, crowd: Crowd) -> None:
+    sluice.wait_metric("sluice_joins_total", crowd.count - 1)
+
+
+@shapes
+@pytest.mark.parametrize("leaves", [False, True], ids=["all stay", "the first leaves"])
+def test_single_flight(upstream: Upstream, gateway: Start, target: str, leaves: bool) -> None:
+    """A cold prompt, a slow upstream, and one call."""
+    gate = Gate()
+    upstream.answer = lambda request: [gate, *speak(request, WORDS)]
+    sluice = gateway(upstream=upstream.url)
+    with Crowd(sluice, "together") as crowd:
+        first = crowd.first(target)
+        assert gate.reached.wait(PATIENCE)
+        crowd.ask()
+        gathered(sluice, crowd)
+        if leaves:
+            crowd.drop(first)
+            sluice.wait_line("client left")
+        gate.open()
+        answers = list(crowd.answers())
+    assert len(answers) == CLIENTS - leaves
+    assert all(answer == EXPECTED for answer in answers), answers
+    assert len(upstream.requests) == attempts(sluice) == 1
+    assert word(post(sluice, target, body("together"))) == "hit"
+
+
+def test_all_at_once(upstream: Upstream, gateway: Start) -> None:
+    """Nobody is there first: the gateway sorts it out."""
+    gate = Gate()
+    upstream.answer = lambda request: [gate, *speak(request, WORDS)]
+    sluice = gateway(upstream=upstream.url)
+    with Crowd(sluice, "at once") as crowd:
+        crowd.ask()
+        gathered(sluice, crowd)
+        gate.open()
+        assert all(answer == EXPECTED for answer in crowd.answers())
+    assert len(upstream.requests) == 1
+
+
+REFUSALS = {
+    "throttles": lambda: error(429, "ThrottlingException", "Too many requests."),
+    "fails": lambda: error(500, "InternalServerException", "Once."),
+}
+
+
+@shapes
+@pytest.mark.parametrize("name", REFUSALS)
+def test_single_flight_tries_again(
+    upstream: Upstream, gateway: Start, target: str, name: str
+) -> None:
+    """One refusal at first: one more call, and nobody sees it."""
+    gate = Gate()
+
+    def answer(request: Received) -> Script:
+        first = not upstream.requests
+        return [gate, *(REFUSALS[name]() if first else speak(request, WORDS))]
+
+    upstream.answer = answer
+    sluice = gateway(upstream=upstream.url, settings={"retry.backoff": "20ms"})
+    with Crowd(sluice, name) as crowd:
+        crowd.first(target)
+        assert gate.reached.wait(PATIENCE)
+        crowd.ask()
+        gathered(sluice, crowd)
+        gate.open()
+        assert all(answer == EXPECTED for answer in crowd.answers())
+    assert len(upstream.requests) == 2
+
+
+@shapes
+def test_single_flight_that_breaks(upstream: Upstream, gateway: Start, target: str) -> None:
+    """Midway: an error for each, a clean end for none, and the next request is a call of its own."""
+    gate = Gate()
+
+    def answer(request: Received) -> Script:
+        whole = speak(request, WORDS)
+        if streams(request):
+            return [*whole[:4], gate, Reset]
+        assert isinstance(whole[0], bytes)
+        return [whole[0][:-20], gate, Reset]
+
+    upstream.answer = answer
+    sluice = gateway(upstream=upstream.url, settings={"retry.max_attempts": 1})
+    with Crowd(sluice, "breaks") as crowd:
+        crowd.first(target)
+        assert gate.reached.wait(PATIENCE)
+        crowd.ask()
+        gathered(sluice, crowd)
+        gate.open()
+        answers = list(crowd.answers())
+    assert len(answers) == CLIENTS
+    assert all(isinstance(answer, Exception) for answer in answers), answers
+    assert len(upstream.requests) == 1
+    upstream.answer = lambda request: speak(request, WORDS)
+    again = post(sluice, target, body("breaks"))
+    assert (decode(target, again), word(again)) == (EXPECTED, "miss")
+    assert len(upstream.requests) == 2
+
+
+# --- readers of one stream at their own pace
+
+PIECE = "x" * 32768
+
+
+def slow_reader(sluice: Sluice, text: str) -> wire.Client:
+    """It has the head and the first frame, and then does not read."""
+    client = connect(sluice)
+    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.send(wire.request("POST", STREAM, [HOST], body(text)))
+    return client
+
+
+@pytest.mark.parametrize("pieces", [16, 640], ids=["kept", "too large to keep"])
+def test_slow_reader(upstream: Upstream, gateway: Start, pieces: int) -> None:
+    """It slows nobody down. What it lags behind is held while it is kept anyway; beyond that, no
+    more than 4 MiB are, and then its connection is broken."""
+    start, end = Gate(), Gate()
+    frames = wire.converse_stream([PIECE] * pieces)
+    upstream.answer = [
+        open_stream(),
+        start,
+        *map(wire.chunk, frames[:-1]),
+        end,
+        wire.chunk(frames[-1]),
+        wire.LAST_CHUNK,
+    ]
+    sluice = gateway(upstream=upstream.url)
+    expected, highest = sum(map(len, frames[:-1])), 0.0
+    with connect(sluice) as quick, slow_reader(sluice, "large") as slow:
+        upstream.wait_requests(1)
+        quick.send(wire.request("POST", STREAM, [HOST], body("large")))
+        sluice.wait_metric("sluice_joins_total")
+        start.open()
+        response, got, looked = quick.read_head(), bytearray(), 0
+        for piece in quick.read_pieces(response):
+            got += piece
+            if len(got) - looked > 1 << 20:
+                looked = len(got)
+                highest = max(highest, sluice.metrics()["sluice_memory_bytes"])
+            if len(got) >= expected:
+                end.open()
+        assert response.whole and of_events(events_of(bytes(got)))[0] == PIECE * pieces
+        slow.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
+        late = slow.read()
+    if pieces == 16:
+        assert decode(STREAM, late)[0] == PIECE * pieces
+        assert word(post(sluice, CONVERSE, body("large"))) == "hit"
+    else:
+        assert not late.whole
+        assert 1 << 20 < highest < 6 << 20, highest
+        wait_until(lambda: sluice.metrics()["sluice_memory_bytes"] < 1 << 20, "memory is back")
+    assert len(upstream.requests) == 1
+
+
+# --- pace
+
+BEAT = 0.1
+
+
+@pytest.mark.parametrize("replay", ["recorded", "instant"])
+def test_replay(upstream: Upstream, gateway: Start, replay: str) -> None:
+    frames = wire.converse_stream(WORDS)
+    steps: list[Step] = [open_stream()]
+    for frame in frames:
+        steps += [wire.chunk(frame), Delay(BEAT)]
+    upstream.answer = [*steps, wire.LAST_CHUNK]
+    sluice = gateway(upstream=upstream.url, settings={"cache.replay": replay})
+
+    def listen() -> tuple[str | None, str, list[float]]:
+        with connect(sluice) as client:
+            client.send(wire.request("POST", STREAM, [HOST], body("pace")))
+            response, came, data = client.read_head(), [], b""
+            for piece in client.read_pieces(response):
+                data += piece
+                came.append(time.monotonic())
+        assert response.whole
+        return word(response), of_events(events_of(data))[0], [t - came[0] for t in came]
+
+    missed, text, recorded = listen()
+    hit, again, replayed = listen()
+    assert (missed, hit, text) == ("miss", "hit", again)
+    whole = BEAT * (len(frames) - 1)
+    assert recorded[-1] > whole * 0.9
+    if replay == "instant":
+        assert replayed[-1] < BEAT
+        return
+    assert 0.5 * whole < replayed[-1] < 3 * recorded[-1] + 1, (recorded, replayed)
+    assert len(replayed) > len(frames) / 2, "not at once"
+    assert decode(CONVERSE, post(sluice, CONVERSE, body("pace"))) == EXPECTED
+
+
+# --- over a restart
+
+
+def restarted(gateway: Start, echoing: Upstream, home: Path, **settings: object) -> Sluice:
+    return gateway(home=home, upstream=echoing.url, settings=settings)
+
+
+def check(sluice: Sluice, texts: list[str]) -> int:
+    """Every answer is right, kept or not; how many were kept."""
+    hits = 0
+    for n, text in enumerate(texts):
+        target = (CONVERSE, STREAM)[n % 2]
+        got = post(sluice, target, body(text))
+        assert decode(target, got)[0] == f"echo{text}"
+        hits += word(got) == "hit"
+    return hits
+
+
+def fill(sluice: Sluice, count: int) -> list[str]:
+    texts = [f"No. {n} of {count}" for n in range(count)]
+    for text in texts:
+        assert word(post(sluice, CONVERSE, body(text))) == "miss"
+    return texts
+
+
+def test_restart(echoing: Upstream, gateway: Start, tmp_path: Path) -> None:
+    sluice = restarted(gateway, echoing, tmp_path)
+    texts = fill(sluice, 12)
+    sluice.stop()
+    assert (sluice.state / "cache").stat().st_mode & 0o777 == 0o600
+    sluice = restarted(gateway, echoing, tmp_path)
+    sluice.wait_line("12 kept answers taken over")
+    assert check(sluice, texts) == len(echoing.requests) == 12
+
+
+def test_no_snapshot(echoing: Upstream, gateway: Start, tmp_path: Path) -> None:
+    sluice = restarted(gateway, echoing, tmp_path, **{"cache.snapshot": "off"})
+    texts = fill(sluice, 2)
+    sluice.stop()
+    assert not (sluice.state / "cache").exists()
+    assert check(restarted(gateway, echoing, tmp_path), texts) == 0
+
+
+def test_killed(echoing: Upstream, gateway: Start, tmp_path: Path) -> None:
+    """While snapshots are written: the file is the last whole one, and what it holds is right."""
+    texts: list[str] = []
+    for round_ in range(3):
+        sluice = restarted(gateway, echoing, tmp_path, **{"cache.snapshot_interval": "1s"})
+        assert "ignored" not in sluice.stderr
+        if round_:
+            assert check(sluice, texts[:5]) == 5
+        file = sluice.state / "cache"
+        before = file.stat().st_mtime_ns if file.exists() else 0
+        stop = threading.Event()
+
+        def talk() -> None:
+            with connect(sluice) as client:
+                while not stop.is_set():
+                    text = f"No. {len(texts)}"
+                    assert client.ask("POST", CONVERSE, [], body(text)).status == 200
+                    texts.append(text)
+
+        with ThreadPoolExecutor(1) as pool:
+            talking = pool.submit(talk)
+            wait_until(
+                lambda: file.exists() and file.stat().st_mtime_ns != before, "a snapshot"
+            )
+            if round_ == 2:
+                temporary = {entry.name for entry in sluice.state.iterdir()}
+                wait_until(
+                    lambda: (
+                        {entry.name for entry in sluice.state.iterdir()} != temporary
+                        or file.stat().st_mtime_ns != before
+                    ),
+                    "the next",
+                )
+            stop.set()
+            talking.result()
+        sluice.kill()
+    sluice = restarted(gateway, echoing, tmp_path)
+    assert "ignored" not in sluice.stderr
+    assert check(sluice, texts[:40]) >= 5
+
+
+def truncate(data: bytes) -> bytes:
+    return data[: len(data) * 6 // 10]
+
+
+def flip(data: bytes) -> bytes:
+    middle = len(data) // 2
+    return data[:middle] + bytes([data[middle] ^ 0x10]) + data[middle + 1 :]
+
+
+DAMAGES: dict[str, Callable[[bytes], bytes]] = {
+    "truncated": truncate,
+    "bit flipped": flip,
+    "no file of ours": lambda data: b"\x7fELF" + data[4:],
+    "a bit of the version": lambda data: data[:8] + bytes([data[8] ^ 0x40]) + data[9:],
+    "last byte gone": lambda data: data[:-1],
+}
+
+
+@pytest.mark.parametrize("name", DAMAGES)
+def test_damaged(echoing: Upstream, gateway: Start, tmp_path: Path, name: str) -> None:
+    sluice = restarted(gateway, echoing, tmp_path)
+    texts = fill(sluice, 10)
+    sluice.stop()
+    file = sluice.state / "cache"
+    file.write_bytes(DAMAGES[name](file.read_bytes()))
+    sluice = restarted(gateway, echoing, tmp_path)
+    (line,) = sluice.wait_line(r"cache: (\d+) answers taken; ignored: ")
+    assert check(sluice, texts) == int(line[1]) < 10 + (name == "last byte gone")
+
+
+def test_empty(echoing: Upstream, gateway: Start, tmp_path: Path) -> None:
+    (tmp_path / "state").mkdir(mode=0o700)
+    (tmp_path / "state" / "cache").touch()
+    sluice = restarted(gateway, echoing, tmp_path)
+    assert check(sluice, ["one", "two"]) == 0
+
+
+# --- the operator
+
+
+def admin(sluice: Sluice, method: str, target: str) -> tuple[int, dict]:
+    host, port = split(sluice.admin_address)
+    connection = http.client.HTTPConnection(host, port, timeout=PATIENCE)
+    connection.request(method, target, headers={"Authorization": f"Bearer {sluice.token}"})
+    response = connection.getresponse()
+    answer = response.status, json.loads(response.read())
+    connection.close()
+    return answer
+
+
+def test_admin(echoing: Upstream, gateway: Start) -> None:
+    sluice = gateway(upstream=echoing.url)
+    for model in (LLAMA, NOVA, NOVA):
+        for text in ("one", "two"):
+            post(sluice, path(model, "converse"), body(text))
+    status, page = admin(sluice, "GET", "/admin/cache")
+    assert (status, page["entries"], page["hits"], page["misses"]) == (200, 4, 2, 4)
+    models = {row["model"]: row for row in page["models"]}
+    assert (models[NOVA]["entries"], models[NOVA]["hits"], models[LLAMA]["hits"]) == (2, 2, 0)
+    assert models[NOVA]["saved_usd"] > 0 and page["saved_usd"] == models[NOVA]["saved_usd"]
+    assert 0 < sum(row["bytes"] for row in page["models"]) <= page["bytes"] < page["max_bytes"]
+
+
+PURGES = {
+    f"model={NOVA}": {LLAMA},
+    f"model={LLAMA.replace(':', '%3A')}": {NOVA},
+    "model=none-such": {LLAMA, NOVA},
+    "all=true": set(),
+    "tenant=0": set(),
+    "tenant=77": {LLAMA, NOVA},
+    "key=" + 64 * "0": {LLAMA, NOVA},
+}
+
+
+@pytest.mark.parametrize("query", PURGES)
+def test_purge(echoing: Upstream, gateway: Start, query: str) -> None:
+    sluice = gateway(upstream=echoing.url)
+    for model in (LLAMA, NOVA):
+        post(sluice, path(model, "converse"), body("purge"))
+    status, answer = admin(sluice, "DELETE", f"/admin/cache?{query}")
+    assert (status, answer) == (200, {"purged": 2 - len(PURGES[query])})
+    only = (b"Cache-Control", b"only-if-cached")
+    kept = {m for m in (LLAMA, NOVA) if post(sluice, path(m, "converse"), body("purge"), only).status == 200}
+    assert kept == PURGES[query]
+
+
+@pytest.mark.parametrize("query", ["", "?", "?all=yes", "?key=xyz", "?model=", "?tenant=-1"])
+def test_purge_says_what_is_missing(simulated: Sluice, query: str) -> None:
+    before = simulated.metrics()["sluice_cache_entries"]
+    status, _ = admin(simulated, "DELETE", f"/admin/cache{query}")
+    assert status == 400 and simulated.metrics()["sluice_cache_entries"] == before

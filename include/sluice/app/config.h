@@ -135,6 +135,7 @@ struct sl_config {
         uint32_t reload_ms;
     } keys;
     struct {
+        bool enabled;
         uint64_t keep_ms; /* 0: for good */
     } ledger;
     const char *prices; /* file whose rows win over the built-in ones; NULL: none */
