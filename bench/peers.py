@@ -10,6 +10,7 @@ import json
 import math
 import os
 import resource
+import secrets
 import shutil
 import signal
 import socket
@@ -29,6 +30,7 @@ PEERS = ROOT / "bench" / "peers"
 INSTALLED = ROOT / ".deps" / "peers"
 PORTKEY = "@portkey-ai/gateway@1.15.2"
 MODEL = "us.meta.llama3-3-70b-instruct-v1:0"
+LITELLM_KEY = "sk-" + secrets.token_urlsafe(32)  # it refuses to run without
 PROMPT = "Why is the sky blue? Answer in a sentence that a child understands."
 STREAMS = (1, 100, 1000, 10000)
 IDLE = 1000
@@ -199,7 +201,8 @@ def start_litellm(bench: "Bench", home: Path) -> tuple[subprocess.Popen, int]:
     port = free_port()
     return run([program, "--config", fill("litellm.yaml", bench, home, port), "--host", "127.0.0.1", "--port",
                 str(port), "--num_workers", "1"], home, port, "/health/liveliness",
-               {"LITELLM_LOG": "ERROR", "LITELLM_MODE": "PRODUCTION", "LITELLM_LOCAL_MODEL_COST_MAP": "True"})
+               {"LITELLM_MASTER_KEY": LITELLM_KEY, "LITELLM_LOG": "ERROR", "LITELLM_MODE": "PRODUCTION",
+                "LITELLM_LOCAL_MODEL_COST_MAP": "True"})
 
 
 def start_bifrost(bench: "Bench", home: Path) -> tuple[subprocess.Popen, int]:
@@ -224,7 +227,8 @@ def peers(upstream: int) -> list[Peer]:
         Peer("Sluice", start_gateway),
         Peer("Sluice (OpenAI)", start_gateway, native=False),
         Peer("Portkey", start_portkey, native=False, headers=portkey, streams=1000),
-        Peer("LiteLLM", start_litellm, native=False, model="llama", streams=1000),
+        Peer("LiteLLM", start_litellm, native=False, model="llama", streams=1000,
+             headers={"Authorization": f"Bearer {LITELLM_KEY}"}),
         Peer("Bifrost", start_bifrost, native=False, model=f"bedrock/{MODEL}", streams=1000),
     ]
 
@@ -356,7 +360,7 @@ def measure(case: Case, common: int | None) -> dict:
         result["latency"][str(percent)] = case.latency(int(top * percent / 100))
     result["streams"] = {}
     for count in STREAMS:
-        count = min(count, FILES // 2 - 250)
+        count = min(count, FILES // 2 - 700)  # idle upstream connections take some, too
         if count > case.peer.streams:
             break
         say(name, f"{count} streams")

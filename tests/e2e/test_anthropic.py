@@ -1,7 +1,8 @@
 """Anthropic's own SDK for Python, by its own API and by its Bedrock client.
 
 To Claude the same question of Anthropic's API or of InvokeModel is one call; to other models
-Anthropic's API is one with Converse. Events and documents are held against the SDK's types, strictly.
+Anthropic's API is one with Converse. Events and documents are held against the SDK's types,
+strictly.
 
 AnthropicBedrock says another anthropic_version since its release 2.0 than the one AWS documents and
 our simulator insists on, so that it is only tried with the talker, which does not judge it. As that

@@ -1,9 +1,10 @@
 """`auth: keys`, as clients meet it: who gets in by what, and what each SDK says when it does not.
 
-The keys are made by `sluice key` in the state folder of a gateway that runs already, as its operator
-does; nothing is restarted, and what changes is waited for.
+The keys are made by `sluice key` in the state folder of a gateway that runs already, as its
+operator does; nothing is restarted, and what changes is waited for.
 """
 
+import contextlib
 import json
 import os
 import sqlite3
@@ -52,18 +53,20 @@ class Holder:
     access: str
     secret: str
 
-    def boto(self, service: str = "bedrock-runtime", bearer: bool = False, **options: str):
-        """options: in place of the key's own pair."""
-        pair = {"aws_access_key_id": self.access, "aws_secret_access_key": self.secret}
+    def _boto(self, service: str, **pair: str):
         once = Config(retries={"total_max_attempts": 1}, read_timeout=PATIENCE)
-        variable = {"AWS_BEARER_TOKEN_BEDROCK": self.bearer} if bearer else {}
-        with sdk.environ(variable):
-            client = boto3.session.Session(region_name=REGION).client(
-                service, endpoint_url=self.sluice.url, config=once, **pair, **options
-            )
-        for name in variable:
-            os.environ.pop(name, None)
-        return client
+        session = boto3.session.Session(region_name=REGION)
+        return session.client(service, endpoint_url=self.sluice.url, config=once, **pair)
+
+    def boto(self, service: str = "bedrock-runtime", **options: str):
+        pair = {"aws_access_key_id": self.access, "aws_secret_access_key": self.secret}
+        return self._boto(service, **{**pair, **options})
+
+    @contextlib.contextmanager
+    def boto_with_bearer(self) -> Iterator:
+        """boto3 looks at the variable again when it signs; it has no other credentials."""
+        with sdk.environ({"AWS_BEARER_TOKEN_BEDROCK": self.bearer}):
+            yield self._boto("bedrock-runtime")
 
     def openai(self, key: str | None = None) -> openai.OpenAI:
         return openai.OpenAI(base_url=f"{self.sluice.url}/v1", api_key=key or self.bearer, **ONCE)
@@ -139,7 +142,8 @@ def curl(sluice: Sluice, *headers: str, path: str = "/v1/chat/completions") -> t
 def test_every_client_gets_in(guarded: Sluice, ada: Holder) -> None:
     said = converse(ada.boto())
     assert said.startswith("[simulated]")
-    assert converse(ada.boto(bearer=True)) == said
+    with ada.boto_with_bearer() as runtime:
+        assert converse(runtime) == said
     assert converse(ada.boto(aws_session_token="is/ignored")) == said
     chat = ada.openai().chat.completions.create(model=NOVA, messages=ASK)
     assert chat.choices[0].message.content == said
@@ -157,13 +161,22 @@ def test_every_client_gets_in(guarded: Sluice, ada: Holder) -> None:
 
 
 @pytest.mark.parametrize("scenario", ["converse", "converseStreamTools", "invokeStream"])
-def test_javascript_sdk_gets_in(js: Path, guarded: Sluice, ada: Holder, scenario: str) -> None:  # noqa: F811
+def test_javascript_sdk_gets_in(
+    js: Path,  # noqa: F811
+    guarded: Sluice,
+    ada: Holder,
+    scenario: str,
+) -> None:
     keys = {"AWS_ACCESS_KEY_ID": ada.access, "AWS_SECRET_ACCESS_KEY": ada.secret}
     with Node(js, "runtime", scenario, environment(guarded, **keys)) as node:
         node.verdict()
 
 
-def test_javascript_sdk_with_the_bearer(js: Path, guarded: Sluice, ada: Holder) -> None:  # noqa: F811
+def test_javascript_sdk_with_the_bearer(
+    js: Path,  # noqa: F811
+    guarded: Sluice,
+    ada: Holder,
+) -> None:
     env = environment(guarded, AWS_BEARER_TOKEN_BEDROCK=ada.bearer)
     with Node(js, "runtime", "converse", env) as node:
         node.verdict()
@@ -181,9 +194,9 @@ def test_wrong_secrets(js: Path, guarded: Sluice, ada: Holder) -> None:  # noqa:
     with pytest.raises(ClientError) as caught:
         converse(stranger.boto())
     assert code(caught) == (403, "UnrecognizedClientException")
-    with pytest.raises(ClientError) as caught:
-        converse(forger.boto(bearer=True))
-    assert code(caught)[0] == 403
+    with forger.boto_with_bearer() as runtime, pytest.raises(ClientError) as caught:
+        converse(runtime)
+    assert code(caught) == (403, "AccessDeniedException")
     with pytest.raises(openai.AuthenticationError) as refused:
         forger.openai().chat.completions.create(model=NOVA, messages=ASK)
     assert refused.value.code == "invalid_api_key"

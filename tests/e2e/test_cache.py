@@ -675,7 +675,7 @@ PIECE = "x" * 32768
 def slow_reader(sluice: Sluice, text: str) -> wire.Client:
     """It has the head and the first frame, and then does not read."""
     client = connect(sluice)
-    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    client.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
     client.send(wire.request("POST", STREAM, [HOST], body(text)))
     return client
 

@@ -1,7 +1,7 @@
 """SDKs for JavaScript that are not AWS's: OpenAI's, Anthropic's, and the Vercel AI SDK.
 
-The programs are js/*.mjs; each runs against the simulator, the talker, and a quota that is too small
-for it. They learn where the gateway is from their environment only.
+The programs are js/*.mjs; each runs against the simulator, the talker, and a quota that is too
+small for it. They learn where the gateway is from their environment only.
 """
 
 import json

@@ -81,7 +81,8 @@ def test_chat(simulated: Sluice, model: str, extra: dict[str, str]) -> None:
 
 
 def test_no_usage_unless_asked(simulated: Sluice) -> None:
-    assert all(c.usage is None and c.choices for c in chunks_of(simulated, model=NOVA, messages=ASK))
+    chunks = chunks_of(simulated, model=NOVA, messages=ASK)
+    assert all(chunk.usage is None and chunk.choices for chunk in chunks)
 
 
 def test_settings(simulated: Sluice) -> None:

@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 
 // What the talker (talker.py) says, and the input with which it calls tools.
-export const { answer, input, toolId, refusal, broken } = JSON.parse(process.env.E2E_TALKER ?? '{}');
+const said = JSON.parse(process.env.E2E_TALKER);
+export const { answer, input, toolId, refusal, broken } = said;
 
 export const CLAUDE = 'us.anthropic.claude-sonnet-4-5-20250929-v1:0';
 export const NOVA = 'amazon.nova-lite-v1:0';

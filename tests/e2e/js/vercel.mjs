@@ -90,7 +90,10 @@ async function talking() {
 
 async function throttled() {
   const id = QUOTAS[process.argv[3]];
-  await talk.absorb(async (prompt) => (await generateText({ model: model(id), prompt, ...ONCE })).text);
+  await talk.absorb(async (prompt) => {
+    const { text } = await generateText({ model: model(id), prompt, ...ONCE });
+    return text;
+  });
 }
 
 await main({ simulated, talking, throttled });

@@ -495,7 +495,7 @@ static void test_cache(void **state) {
     sl_config_free(c);
     c = load_text("cache: {when: deterministic}\n");
     assert_int_equal(sl_config_cache_when(c, SL_LIT("x")), SL_CACHE_DETERMINISTIC);
-    assert_int_equal(c->cache.eviction, SL_EVICT_TINYLFU);
+    assert_int_equal(c->cache.eviction, SL_EVICT_SLRU);
     assert_int_equal(c->cache.size, 256 << 20);
     assert_false(sl_config_marks_prompts(c, SL_LIT("us.anthropic.claude-opus-5")));
     sl_config_free(c);
