@@ -128,9 +128,11 @@ static struct sl_pool_settings pool_settings(const struct sl_config *c) {
 
 static struct sl_dialect_settings dialect_settings(struct sl_policy *p) {
     const struct sl_config *c = p->config;
-    bool caches = c->cache.size > 0 && (c->cache.when != SL_CACHE_NEVER ||
-                                        c->cache.models.count > 0 || c->auth == SL_AUTH_KEYS);
-    return (struct sl_dialect_settings){.no_meaning = !caches,
+    /* Keys need it too: a model named twice in a body could be another one for Bedrock. */
+    bool meaning =
+        c->auth == SL_AUTH_KEYS ||
+        (c->cache.size > 0 && (c->cache.when != SL_CACHE_NEVER || c->cache.models.count > 0));
+    return (struct sl_dialect_settings){.no_meaning = !meaning,
                                         .map_retired = c->models.retired == SL_RETIRED_MAP,
                                         .successor = successor,
                                         .successor_ctx = p,

@@ -75,6 +75,12 @@ static struct sl_slice serving_model(const struct sl_call *call) {
     return call->served_model.len > 0 ? call->served_model : call->model;
 }
 
+/* The body names the model, and is not one that all parsers read alike. */
+static bool is_vague(const struct sl_call *call) {
+    return sl_operation_info(call->operation)->metered && !sl_call_names_model_in_path(call) &&
+           !call->has_meaning;
+}
+
 struct sl_slice sl_grants_refusal(const struct sl_exchange *x) {
     const struct sl_call *call = &x->flight->call;
     const struct sl_client *client = x->flight->client;
@@ -83,6 +89,10 @@ struct sl_slice sl_grants_refusal(const struct sl_exchange *x) {
     if (call->model.len > 0 && !sl_client_allows_model(client, serving_model(call)))
         return SL_LIT("This key may not use the model that serves this call (sluice key create "
                       "--models).");
+    if (client->model_count > 0 && is_vague(call))
+        return SL_LIT(
+            "The request's body cannot be checked for the model it names: is it JSON, with "
+            "no member twice?");
     if (needs_grant(call->operation) && !(client->operations & UINT64_C(1) << call->operation))
         return SL_LIT("This key was not granted this operation (sluice key create --operations: "
                       "async-invoke, listings).");

@@ -13,6 +13,8 @@
 
 /* Slices that are handed to an encoder at once. */
 #define PUMP_SLICES 8
+/* The buffer they share goes on with this much; one large document does not bloat it for good. */
+#define SCRATCH_KEPT (256 * 1024)
 
 /* ---- headers ---- */
 
@@ -175,7 +177,10 @@ static int keep_scratch(struct sl_exchange *x) {
     if (scratch->len > 0 && sl_chain_len(&x->encoded) + scratch->len > SL_ENCODED_MAX)
         return SL_E_LIMIT;
     int err = scratch->len ? sl_chain_add(&x->encoded, sl_buf_slice(scratch)) : SL_OK;
-    sl_buf_clear(scratch);
+    if (scratch->cap > SCRATCH_KEPT)
+        sl_buf_done(scratch);
+    else
+        sl_buf_clear(scratch);
     return err;
 }
 

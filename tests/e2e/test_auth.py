@@ -53,20 +53,15 @@ class Holder:
     access: str
     secret: str
 
-    def _boto(self, service: str, **pair: str):
-        once = Config(retries={"total_max_attempts": 1}, read_timeout=PATIENCE)
-        session = boto3.session.Session(region_name=REGION)
-        return session.client(service, endpoint_url=self.sluice.url, config=once, **pair)
-
     def boto(self, service: str = "bedrock-runtime", **options: str):
+        """options: in place of the key's own pair."""
         pair = {"aws_access_key_id": self.access, "aws_secret_access_key": self.secret}
-        return self._boto(service, **{**pair, **options})
-
-    @contextlib.contextmanager
-    def boto_with_bearer(self) -> Iterator:
-        """boto3 looks at the variable again when it signs; it has no other credentials."""
-        with sdk.environ({"AWS_BEARER_TOKEN_BEDROCK": self.bearer}):
-            yield self._boto("bedrock-runtime")
+        return boto3.session.Session(region_name=REGION).client(
+            service,
+            endpoint_url=self.sluice.url,
+            config=Config(retries={"total_max_attempts": 1}, read_timeout=PATIENCE),
+            **{**pair, **options},
+        )
 
     def openai(self, key: str | None = None) -> openai.OpenAI:
         return openai.OpenAI(base_url=f"{self.sluice.url}/v1", api_key=key or self.bearer, **ONCE)
@@ -142,8 +137,6 @@ def curl(sluice: Sluice, *headers: str, path: str = "/v1/chat/completions") -> t
 def test_every_client_gets_in(guarded: Sluice, ada: Holder) -> None:
     said = converse(ada.boto())
     assert said.startswith("[simulated]")
-    with ada.boto_with_bearer() as runtime:
-        assert converse(runtime) == said
     assert converse(ada.boto(aws_session_token="is/ignored")) == said
     chat = ada.openai().chat.completions.create(model=NOVA, messages=ASK)
     assert chat.choices[0].message.content == said
@@ -194,9 +187,6 @@ def test_wrong_secrets(js: Path, guarded: Sluice, ada: Holder) -> None:  # noqa:
     with pytest.raises(ClientError) as caught:
         converse(stranger.boto())
     assert code(caught) == (403, "UnrecognizedClientException")
-    with forger.boto_with_bearer() as runtime, pytest.raises(ClientError) as caught:
-        converse(runtime)
-    assert code(caught) == (403, "AccessDeniedException")
     with pytest.raises(openai.AuthenticationError) as refused:
         forger.openai().chat.completions.create(model=NOVA, messages=ASK)
     assert refused.value.code == "invalid_api_key"
@@ -218,6 +208,36 @@ def test_guessing_is_slowed_down(gateway: Start) -> None:
     sluice = gateway(simulator=True, settings=SETTINGS)
     statuses = [curl(sluice, f"x-api-key: sk-sluice-guess-{n}")[0] for n in range(32)]
     assert statuses == [401] * 30 + [429] * 2
+
+
+def test_boto3_with_the_bearer(gateway: Start, tmp_path: Path) -> None:
+    """boto3 shows a token over https only, and needs no other credentials then."""
+    make_certificate(tmp_path, "bearer")
+    tls = {"tls.certificate": tmp_path / "chain.pem", "tls.key": tmp_path / "key.pem"}
+    sluice = gateway(simulator=True, settings={**SETTINGS, **tls})
+    made = manage(sluice, "create", "--name", "boto3")
+
+    def ask(token: str) -> str:
+        with sdk.environ({"AWS_BEARER_TOKEN_BEDROCK": token}):
+            session = boto3.session.Session(region_name=REGION)
+            return converse(
+                session.client(
+                    "bedrock-runtime",
+                    endpoint_url=f"https://{sluice.address}",
+                    verify=str(tmp_path / "chain.pem"),
+                    config=Config(retries={"total_max_attempts": 1}, read_timeout=PATIENCE),
+                )
+            )
+
+    def is_known() -> bool:
+        with contextlib.suppress(ClientError):
+            return ask(made["bearer_token"]).startswith("[simulated]")
+        return False
+
+    wait_until(is_known, "the token is known")
+    with pytest.raises(ClientError, match="API Key is valid") as caught:
+        ask("sk-sluice-of-nobody")
+    assert code(caught) == (403, "AccessDeniedException")
 
 
 # --- the life of a key, while the gateway runs

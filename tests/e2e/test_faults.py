@@ -42,7 +42,7 @@ SETTINGS = {
     "retry.budget": "100",
     "retry.backoff": "10ms",
     "retry.backoff_max": "50ms",
-    "queue.max_wait": "2500ms",
+    "queue.max_wait": "3s",
     "breaker.threshold": "100",
 }
 
