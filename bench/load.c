@@ -336,13 +336,13 @@ static uint32_t percentile(double p) {
 }
 
 static void report(uint64_t now) {
-    uint64_t unsent = 0;
-    while (mode == OPEN && due_at(due_count + unsent) < end)
-        unsent++;
+    uint64_t unserved = mode == OPEN ? due_count - finished - errors : 0;
+    for (uint64_t i = due_count; mode == OPEN && due_at(i) < end; i++)
+        unserved++;
     qsort(samples, sample_count, sizeof(*samples), compare);
-    printf("{\"finished\":%zu,\"first\":%zu,\"errors\":%zu,\"unsent\":%llu,\"seconds\":%.3f,"
+    printf("{\"finished\":%zu,\"first\":%zu,\"errors\":%zu,\"unserved\":%llu,\"seconds\":%.3f,"
            "\"p50\":%u,\"p99\":%u,\"p999\":%u,\"max\":%u}\n",
-           finished, firsts, errors, (unsigned long long)unsent, (double)(now - begin) / 1e9,
+           finished, firsts, errors, (unsigned long long)unserved, (double)(now - begin) / 1e9,
            percentile(0.5), percentile(0.99), percentile(0.999), percentile(1));
     fflush(stdout);
 }

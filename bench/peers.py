@@ -456,7 +456,7 @@ def times(result: dict | None) -> str:
     if not result:
         return "–"
     text = " / ".join(f"{result[p] / 1000:.2f}" for p in ("p50", "p99", "p999"))
-    missed = result["unsent"] + result["errors"]
+    missed = result["unserved"] + result["errors"]
     return text + (f" ({missed:,} not served)" if missed else "")
 
 

@@ -20,7 +20,7 @@ static uint64_t number_of(const char *variable) {
 
 /* The address a TCP socket is bound to, as `listen` is written; 0 characters: it is none. */
 static int describe(int fd, char *out, size_t size) {
-    struct sockaddr_storage address;
+    struct sockaddr_storage address = {0};
     socklen_t len = sizeof(address), kind_len = sizeof(int);
     char ip[INET6_ADDRSTRLEN];
     int kind = 0;

@@ -9,8 +9,8 @@
  *   Python httpx (OpenAI, Anthropic)      1.1    100     read timer restarts
  *   aiohttp                               1.1    100     read timer restarts
  *   node's fetch, undici                  1.1    102     headers timer restarts; a 100 is an error
- *   AWS SDK for JavaScript                2      102     session timer (300 s) restarts, not by PING;
- *                                                        requestTimeout, off by default, does not
+ *   AWS SDK for JavaScript                2      102     session timer restarts (by no PING);
+ *                                                        requestTimeout, opt-in, does not
  *   Go, Java's URLConnection, unknown     –      –       Go stops at five; others are not known
  *
  * Requests that came through a proxy get none: an old nginx hands a 100 on as the final response.

@@ -102,14 +102,11 @@ static bool gather_evidence(const struct sl_pool *pool, enum sl_limited which,
         if (evidence->used)
             evidence->used += pool->returned - r->returned;
     }
-    /* What was used before we were born is not known: it explains more than a told limit's being
-     * wrong. */
-    bool young = now - pool->born < sl_pool_span(pool);
     if (evidence->used)
-        return !r->probe /* which says only that it came too early */ &&
-               !(young && which != SL_LIMITED_RUNNING && sl_pool_configured(pool, which));
-    /* Nothing of ours explains it, unless the call alone is too large. */
-    return evidence->asked > 1 && !young;
+        return !r->probe; /* a refused probe says only that it came too early */
+    /* Nothing of ours explains it, unless the call alone is too large. What was used before we were
+     * born is not known. */
+    return evidence->asked > 1 && now - pool->born >= sl_pool_span(pool);
 }
 
 /* Refused beyond the limit, in trying whether the window is a bucket: says that it is not. In one

@@ -4,11 +4,9 @@ The simulator tells the same in both shapes, so it stands behind the tests that 
 calls are counted, or an answer goes wrong midway, upstream.py does.
 """
 
-import base64
 import http.client
 import json
 import os
-import signal
 import socket
 import threading
 import time
@@ -21,7 +19,7 @@ import anthropic
 import openai
 import pytest
 from botocore.eventstream import EventStreamBuffer
-from botocore.exceptions import BotoCoreError, ClientError, EventStreamError
+from botocore.exceptions import BotoCoreError, ClientError
 
 import sdk
 import wire

@@ -245,7 +245,12 @@ MIDWAY_ONCE: dict[str, Fault] = {
 HARMLESS: dict[str, Fault] = {
     "a slow drip": Fault(drip),
     "single bytes": Fault(single_bytes),
+}
+# The answer is whole; a request that is sent into that connection meanwhile is lost, and may be
+# lost again when it is tried once more.
+AT_REST: dict[str, Fault] = {
     "reset at rest": Fault(lambda head, body: [head + body, Reset]),
+    "closed at rest": Fault(lambda head, body: [head + body, Close]),
 }
 # All the frames, and not their end: to be served or told, not to be left open.
 AT_END: dict[str, Fault] = {
@@ -261,6 +266,7 @@ EXPECTED: list[tuple[dict[str, Fault], set[str], set[str]]] = [
     (ONCE, {SERVED}, {SERVED}),
     (MIDWAY_ONCE, {SERVED}, {SERVED, TOLD}),
     (HARMLESS, {SERVED}, {SERVED}),
+    (AT_REST, {SERVED, REFUSED}, {SERVED, REFUSED}),
     (AT_END, {REFUSED}, {SERVED, TOLD, REFUSED}),
 ]
 FAULTS = {

@@ -5,11 +5,13 @@ The upstream is upstream.py: it says how slow it is, where it breaks off, and se
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Callable
 
 import botocore.exceptions
 import pytest
+from botocore.eventstream import EventStreamBuffer
 from botocore.exceptions import ClientError, EventStreamError
 
 import wire
@@ -666,3 +668,58 @@ def test_leaving_frees_the_place_in_the_queue(upstream: Upstream, gateway: Start
         gate.open()
         assert first.read().status == 200
     assert len(upstream.requests) == 1
+
+
+def test_only_the_impatient_reader_gives_up(upstream: Upstream, gateway: Start) -> None:
+    """Two wait for one call that has not begun: the deadline of one is none of the other's."""
+    gate = Gate()
+    upstream.answer = lambda r: [*([gate] if r.body == BODY else []), *reply(200, ANSWER)]
+    sluice = gateway(upstream=upstream.url, settings={"upstream.max_in_flight": 1})
+    with connect(sluice) as first, connect(sluice) as patient, connect(sluice) as hurried:
+        first.send(wire.request("POST", CONVERSE, [(b"Host", b"localhost")], BODY))
+        assert gate.reached.wait(PATIENCE)
+        patient.send(wire.request("POST", CONVERSE, [(b"Host", b"localhost")], numbered(1)))
+        sluice.wait_metric("sluice_queued")
+        began = time.monotonic()
+        got = hurried.ask("POST", CONVERSE, [(b"x-sluice-timeout", b"300ms")], numbered(1))
+        assert 0.2 < time.monotonic() - began < 5
+        assert (got.status, got.error_type) == (429, "ThrottlingException")
+        assert json.loads(got.body)["message"].split(": ")[0] in ("connections", "capacity")
+        assert int(got.get("x-amz-retry-after") or 0) > 0
+        gate.open()
+        assert first.read().status == patient.read().status == 200
+    assert sluice.metrics()["sluice_joins_total"] == 1
+    assert len(upstream.requests) == 2
+
+
+def test_slow_reader_of_a_converted_answer(upstream: Upstream, gateway: Start) -> None:
+    """A kept document asked for as a stream is converted while it is read, however slowly."""
+    text = "".join(f"{n:07d} " for n in range(100_000))
+    upstream.answer = reply(200, ANSWER.replace(b"paid once", text.encode()))
+    sluice = gateway(upstream=upstream.url)
+    with connect(sluice) as client:
+        assert client.ask("POST", CONVERSE, [], BODY).status == 200
+    with wire.Client(sluice.host, sluice.port, PATIENCE, receive_buffer=16384) as slow:
+        slow.send(wire.request("POST", STREAM, [(b"Host", b"localhost")], BODY))
+        got = slow.read_head()
+        for n, piece in enumerate(slow.read_pieces(got)):
+            got.body += piece
+            if n < 20:
+                threading.Event().wait(0.02)
+    assert (got.get("x-sluice-cache"), got.whole) == ("hit", True)
+    buffer = EventStreamBuffer()
+    buffer.add_data(got.body)
+    events = [(frame.headers[":event-type"], json.loads(frame.payload)) for frame in buffer]
+    deltas = [payload["delta"]["text"] for name, payload in events if name == "contentBlockDelta"]
+    assert "".join(deltas) == text
+    assert len(upstream.requests) == 1
+
+
+def test_a_success_that_is_no_answer_is_not_kept(upstream: Upstream, gateway: Start) -> None:
+    """200, but not what Converse says: it passes, and the next one asks again."""
+    upstream.answer = reply(200, b'{"of":"tomorrow"}')
+    sluice = gateway(upstream=upstream.url)
+    with connect(sluice) as client:
+        got = [client.ask("POST", CONVERSE, [], BODY) for _ in range(2)]
+    assert [(g.status, g.body) for g in got] == [(200, b'{"of":"tomorrow"}')] * 2
+    assert len(upstream.requests) == 2

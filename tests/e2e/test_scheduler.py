@@ -516,7 +516,7 @@ FALLBACK = {
 
 def test_fallback_when_the_wait_is_long(quota_server: Serve, gateway: Start) -> None:
     server = quota_server()
-    limit = {f"quotas.models": json.dumps({LLAMA: {"rpm": 1}}), "quotas.window_length": "10s"}
+    limit = {"quotas.models": json.dumps({LLAMA: {"rpm": 1}}), "quotas.window_length": "10s"}
     sluice = gateway(upstream=server.url, settings={**PLAIN, **FALLBACK, **limit})
     own = ask(sluice, "the first")
     assert (own.status, own.get("x-sluice-model")) == (200, "")

@@ -93,9 +93,15 @@ class Response:
 class Client:
     """One connection to the gateway."""
 
-    def __init__(self, host: str, port: int, timeout: float = 30) -> None:
+    def __init__(
+        self, host: str, port: int, timeout: float = 30, receive_buffer: int = 0
+    ) -> None:
         self.host = f"{host}:{port}"
-        self.socket = socket.create_connection((host, port), timeout)
+        self.socket = socket.socket()
+        if receive_buffer:
+            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        self.socket.settimeout(timeout)
+        self.socket.connect((host, port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._data = bytearray()
 
