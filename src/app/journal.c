@@ -11,7 +11,8 @@
 #include "sluice/base/log.h"
 #include "sluice/base/mem.h"
 
-#define QUOTAS_EVERY (10 * SL_NS_PER_S)
+/* What a crash loses is charged at the quota's own rate. */
+#define QUOTAS_EVERY (2 * SL_NS_PER_S)
 #define QUOTAS_MAX   ((size_t)8 << 20)
 #define CACHE_MAX    ((size_t)64 << 30)
 /* Encoded at once, then written. One record may be larger. */
@@ -208,8 +209,11 @@ static void load_cache(struct sl_journal *j) {
     struct sl_snapshot_report report;
     size_t len;
     char *bytes = sl_file_read(j->cache, CACHE_MAX, &len);
-    if (!bytes)
+    if (!bytes) {
+        if (access(j->cache, F_OK) == 0)
+            sl_log(SL_LOG_WARN, "app", "%s is empty or cannot be read, and is ignored", j->cache);
         return;
+    }
     sl_snapshot_load(sl_flow_cache(j->flow), sl_slice_of(bytes, len), (uint64_t)sl_clock_wall_ms(),
                      &report);
     sl_free(bytes);

@@ -123,7 +123,7 @@ static void mark_claude(struct editing *e, const struct sl_json_node *list) {
     const struct sl_json_node *type = sl_json_get(&e->view, block, "type");
     bool thinks =
         sl_json_eq(&e->view, type, "thinking") || sl_json_eq(&e->view, type, "redacted_thinking");
-    if (sl_json_is(block, SL_JSON_IS_OBJECT) && sl_json_child(&e->view, block) && !thinks)
+    if (block && sl_json_is(block, SL_JSON_IS_OBJECT) && sl_json_child(&e->view, block) && !thinks)
         insert(e, block->end - 1, member);
 }
 
@@ -192,7 +192,8 @@ int sl_edit_max_tokens(struct sl_call *call, struct sl_arena *arena, uint64_t ma
         err = sl_arena_printf(arena, &text, "\"maxTokens\":%llu%s", (unsigned long long)max_tokens,
                               sl_json_child(&e.view, config) ? "," : "");
         insert(&e, config->start + 1, text);
-    } else if (!config && sl_json_is(root, SL_JSON_IS_OBJECT) && sl_json_child(&e.view, root)) {
+    } else if (!config && root && sl_json_is(root, SL_JSON_IS_OBJECT) &&
+               sl_json_child(&e.view, root)) {
         err = sl_arena_printf(arena, &text, ",\"inferenceConfig\":{\"maxTokens\":%llu}",
                               (unsigned long long)max_tokens);
         insert(&e, root->end - 1, text);

@@ -102,6 +102,10 @@ static struct sl_slice temperature_of(struct sl_talk *t, const struct sl_openai_
 static void put_inference(struct sl_talk *t, struct sl_put *p, const struct sl_openai_settings *s,
                           bool thinking) {
     const struct sl_json_view *v = t->view;
+    /* Left out where it would be empty: a request that says nothing of it is Converse's bare one.
+     */
+    if (!s->max_tokens && !s->temperature && !s->top_p && !s->stop)
+        return;
     sl_put_key(p, "inferenceConfig");
     sl_put(p, "{");
     if (s->max_tokens)

@@ -73,7 +73,7 @@ static const struct row *row_of(const struct sl_reply_reader *r, const struct sl
 static int document(struct sl_reply_reader *r, const struct sl_json_view *v) {
     const struct row *row = row_of(r, v);
     const struct sl_json_node *text = row ? at(v, row->text) : NULL;
-    if (!sl_json_is(text, SL_JSON_IS_STRING))
+    if (!row || !sl_json_is(text, SL_JSON_IS_STRING))
         return SL_E_PROTOCOL;
     int err = sl_reply_need(r, SL_BLOCK_TEXT, 0);
     if (!err)

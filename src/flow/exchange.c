@@ -520,10 +520,6 @@ static void submit(struct sl_exchange *x) {
     struct sl_flight *mine = x->flight, *other;
     struct sl_kept *kept;
     bool refused;
-    if (mine->call.served_model.len > 0) {
-        x->flow->metrics->retired++;
-        sl_flow_log_retired(x->flow, &mine->call);
-    }
     other = sl_sharing_find(mine, &kept, &refused);
     if (refused) {
         sl_exchange_refuse(x, SL_FAILURE_UNAVAILABLE, 504,
@@ -543,10 +539,17 @@ static void submit(struct sl_exchange *x) {
     }
 }
 
-/* A name from the configuration in a native path: the call is for what it stands for. */
-static int resolve_alias(struct sl_exchange *x) {
+/* The call is for the model that is to serve it: a successor, or what a name from the configuration
+ * stands for in a native path. */
+static int resolve_model(struct sl_exchange *x) {
     const struct sl_dialect_settings *settings = &x->flow->settings.dialect;
     struct sl_call *call = &x->flight->call;
+    if (call->served_model.len > 0) {
+        /* Withdrawn: the path names its successor already, whose quota and price count. */
+        x->flow->metrics->retired++;
+        sl_flow_log_retired(x->flow, call);
+        call->model = call->served_model;
+    }
     x->flight->path_model = call->model;
     if (!settings->alias || call->model.len == 0 || !sl_call_names_model_in_path(call))
         return SL_OK;
@@ -590,7 +593,7 @@ static void step_receiving(struct sl_exchange *x) {
         sl_exchange_refuse(x, x->decode.failure, 0, x->decode.message, 0);
     else if (answer_by_dialect(x))
         return;
-    else if (resolve_alias(x) != SL_OK)
+    else if (resolve_model(x) != SL_OK)
         sl_exchange_refuse(x, SL_FAILURE_UNAVAILABLE, 0, SL_OUT_OF_MEMORY, 1000);
     else if (permit(x))
         start(x);

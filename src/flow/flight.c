@@ -247,7 +247,7 @@ void sl_flight_refuse(struct sl_flight *f, const struct sl_refusal *why) {
 
 struct sl_refusal sl_flight_shortage(const struct sl_flight *f, enum sl_class priority) {
     const struct sl_flow *flow = f->flow;
-    struct sl_refusal why;
+    struct sl_refusal why = {SL_SCARCE_NOTHING, 0};
     why.wait_ns = sl_line_forecast(f->line->line, priority, f->reserved, flow->loop->now,
                                    sl_flow_wall(flow), &why.kind);
     name_shortage(f, &why);
@@ -299,7 +299,7 @@ static int edit(struct sl_flight *f) {
 }
 
 void sl_flight_submit(struct sl_flight *f, uint64_t deadline) {
-    struct sl_refusal why;
+    struct sl_refusal why = {SL_SCARCE_NOTHING, 0};
     f->path_asked = f->call.target;
     f->asked = f->call.model;
     if (f->path_model.len == 0)
@@ -321,7 +321,7 @@ void sl_flight_submit(struct sl_flight *f, uint64_t deadline) {
 /* Into another model's line. Who asks for the model that was asked for is not to find this. */
 static int change_model(struct sl_flight *f, struct sl_slice model) {
     struct sl_slice former = f->call.model;
-    struct sl_refusal why;
+    struct sl_refusal why = {SL_SCARCE_NOTHING, 0};
     int err = sl_arena_copy(&f->arena, model, &f->call.model);
     if (f->ticket.state == SL_TICKET_WAITING)
         sl_queue_cancel(f->flow->queue, &f->ticket);
@@ -362,7 +362,7 @@ static bool fall_back(struct sl_flight *f, bool must) {
 }
 
 void sl_flight_due(struct sl_flight *f, bool expired, const struct sl_refusal *why) {
-    struct sl_refusal again;
+    struct sl_refusal again = {SL_SCARCE_NOTHING, 0};
     if (expired) {
         sl_flight_refuse(f, why);
     } else if (!fall_back(f, false)) {
@@ -430,7 +430,7 @@ static void begin_again(struct sl_flight *f) {
 
 /* Past the deadline of who caused it, for one who came later and has more time. */
 static bool wait_longer(struct sl_flight *f) {
-    struct sl_refusal why;
+    struct sl_refusal why = {SL_SCARCE_NOTHING, 0};
     uint64_t latest;
     return best_of_readers(f, &f->call.priority, &latest) && latest > f->ticket.demand.deadline &&
            enqueue(f, latest, &why) == SL_OK;
@@ -439,7 +439,7 @@ static bool wait_longer(struct sl_flight *f) {
 /* Back into the queue, where other targets and other times are to be had. */
 static void try_again(struct sl_flight *f, const struct sl_judgment *judged) {
     struct sl_flow *flow = f->flow;
-    struct sl_refusal why;
+    struct sl_refusal why = {SL_SCARCE_NOTHING, 0};
     f->refused_for =
         judged->outcome.ending == SL_ENDING_THROTTLED ? judged->outcome.kind : SL_SCARCE_HEALTH;
     if (sl_queue_requeue(flow->queue, &f->ticket, &judged->outcome, flow->loop->now,

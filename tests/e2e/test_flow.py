@@ -715,6 +715,31 @@ def test_slow_reader_of_a_converted_answer(upstream: Upstream, gateway: Start) -
     assert len(upstream.requests) == 1
 
 
+def test_slow_reader_of_a_translated_stream(upstream: Upstream, gateway: Start) -> None:
+    """Two read one stream in another API's words. Upstream and the first are done long before the
+    second has taken its own: nothing of it is left behind."""
+    words = [f"{n:07d} " for n in range(25_000)]
+    gate = Gate()
+    upstream.answer = [gate, *stream(wire.converse_stream(words))]
+    sluice = gateway(upstream=upstream.url, settings={"cache.max_entry": "16MiB"})
+    data = json.dumps(
+        {"model": LLAMA, "stream": True, "messages": [{"role": "user", "content": "count"}]}
+    ).encode()
+    request = wire.request("POST", "/v1/chat/completions", [(b"Host", b"localhost")], data)
+    slow = wire.Client(sluice.host, sluice.port, PATIENCE, receive_buffer=16384)
+    with connect(sluice) as fast, slow:
+        for client in (fast, slow):
+            client.send(request)
+        sluice.wait_metric("sluice_joins_total")
+        gate.open()
+        answers = [fast.read(), slow.read()]
+    for got in answers:
+        assert got.whole and got.body.endswith(b"data: [DONE]\n\n")
+        chunks = [json.loads(line[6:]) for line in got.body.split(b"\n\n")[:-2]]
+        said = [c["choices"][0]["delta"].get("content", "") for c in chunks if c["choices"]]
+        assert "".join(said) == "".join(words)
+
+
 def test_a_success_that_is_no_answer_is_not_kept(upstream: Upstream, gateway: Start) -> None:
     """200, but not what Converse says: it passes, and the next one asks again."""
     upstream.answer = reply(200, b'{"of":"tomorrow"}')
