@@ -221,11 +221,16 @@ static int finish_frames(struct sl_follow *f) {
     return SL_OK;
 }
 
-static void finish_document(struct sl_follow *f) {
-    if (!f->reading || sl_json_finish(&f->document) != SL_OK)
-        return;
+/* A document that is JSON as far as it goes, and does not go to its end, was cut on its way. */
+static int finish_document(struct sl_follow *f) {
+    if (!f->reading)
+        return SL_OK;
+    int err = sl_json_finish(&f->document);
+    if (err)
+        return err == SL_E_EOF && f->seen > 0 ? err : SL_OK;
     sl_usage_from_facts(&f->usage, f->fact);
     f->ended = true;
+    return SL_OK;
 }
 
 int sl_follow_finish(struct sl_follow *f) {
@@ -238,7 +243,7 @@ int sl_follow_finish(struct sl_follow *f) {
         f->whole = f->seen;
         break;
     case SL_FRAMING_WHOLE:
-        finish_document(f);
+        err = finish_document(f);
         break;
     }
     f->storable =

@@ -46,7 +46,27 @@ static void leave_flight(struct sl_exchange *x) {
     }
 }
 
+/* What a client is told of its call outlives the flight that it does not need. */
+static struct sl_slice keep_text(struct sl_exchange *x, struct sl_slice text) {
+    struct sl_slice copy;
+    return sl_arena_copy(&x->arena, text, &copy) == SL_OK ? copy : SL_EMPTY;
+}
+
+static void remember_flight(struct sl_exchange *x) {
+    const struct sl_flight *f = x->flight;
+    if (!f || f->state == SL_FLIGHT_FORMING)
+        return;
+    x->past.called = true;
+    x->past.model = keep_text(x, f->call.model);
+    x->past.target = keep_text(x, f->target_name);
+    x->past.operation = f->call.operation;
+    x->past.attempts = f->attempts;
+    x->past.queue_ns = f->queue_ns;
+    x->past.estimated = f->estimated;
+}
+
 static void leave_answer(struct sl_exchange *x) {
+    remember_flight(x);
     leave_flight(x);
     sl_kept_release(x->kept);
     x->kept = NULL;
@@ -488,12 +508,6 @@ void sl_kept_used(struct sl_flow *flow, struct sl_kept *kept) {
     if (kept->meta.cost > 0)
         m->saved_nano_usd += (uint64_t)kept->meta.cost;
     sl_metrics_add_saved(m, &kept->meta.usage);
-}
-
-/* What a client is told of its call outlives the flight that it does not need. */
-static struct sl_slice keep_text(struct sl_exchange *x, struct sl_slice text) {
-    struct sl_slice copy;
-    return sl_arena_copy(&x->arena, text, &copy) == SL_OK ? copy : SL_EMPTY;
 }
 
 static void serve_kept(struct sl_exchange *x, struct sl_kept *kept) {

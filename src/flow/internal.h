@@ -244,8 +244,16 @@ struct sl_exchange {
     struct sl_timer pace_timer;
     uint64_t paused_until; /* a body that has no memory by then is refused */
     uint64_t received, sent;
-    /* Taken from the flight for the log, which outlives it. */
+    /* Taken from the flight for log and ledger, which outlive it. */
     struct sl_usage usage;
+    struct {
+        bool called; /* there was a flight */
+        struct sl_slice model, target;
+        enum sl_operation operation;
+        uint32_t attempts;
+        uint64_t queue_ns;
+        bool estimated;
+    } past;
 };
 
 /* flow.c */

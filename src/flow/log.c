@@ -42,11 +42,13 @@ static struct sl_slice model_of(const struct sl_exchange *x) {
     return x->gather   ? sl_gather_model(x->gather)
            : x->kept   ? x->kept->meta.model
            : x->flight ? x->flight->call.model
-                       : SL_EMPTY;
+                       : x->past.model;
 }
 
 static enum sl_operation operation_of(const struct sl_exchange *x) {
-    return x->kept ? x->kept->meta.operation : x->flight ? x->flight->call.operation : SL_OP_NONE;
+    return x->kept     ? x->kept->meta.operation
+           : x->flight ? x->flight->call.operation
+                       : x->past.operation;
 }
 
 /* The ledger gets what concerns a call: answers made here for want of one cost nothing. */
@@ -55,23 +57,23 @@ static void add_to_ledger(const struct sl_exchange *x, struct sl_slice cache) {
     const struct sl_flight *f = x->flight;
     const struct sl_flow_policy *policy = &flow->settings.policy;
     bool shared = x->kept || x->joined;
-    if (!policy->record || (!f && !x->kept && !x->gather))
+    if (!policy->record || (!f && !x->kept && !x->gather && !x->past.called))
         return;
     int64_t cost = sl_flow_cost(flow, model_of(x), &x->usage);
     struct sl_flow_record record = {.client = sl_exchange_client(x),
                                     .id = x->id,
                                     .model = model_of(x),
                                     .operation = sl_operation_info(operation_of(x))->name,
-                                    .target = f ? f->target_name : SL_EMPTY,
+                                    .target = f ? f->target_name : x->past.target,
                                     .cache = cache,
                                     .status = x->status,
                                     .usage = x->usage,
                                     .cost = shared ? 0 : cost,
                                     .saved = shared ? cost : 0,
                                     .duration_ns = flow->loop->now - x->started,
-                                    .queue_ns = f ? f->queue_ns : 0,
-                                    .attempts = f ? f->attempts : 0,
-                                    .estimated = f && f->estimated};
+                                    .queue_ns = f ? f->queue_ns : x->past.queue_ns,
+                                    .attempts = f ? f->attempts : x->past.attempts,
+                                    .estimated = f ? f->estimated : x->past.estimated};
     policy->record(policy->ctx, &record);
 }
 
@@ -99,8 +101,8 @@ void sl_exchange_log(const struct sl_exchange *x, enum sl_close_reason reason) {
         SL_LOG_NUMBER_FIELD("output_tokens", x->usage.output),
         SL_LOG_NUMBER_FIELD("bytes_in", x->received),
         SL_LOG_NUMBER_FIELD("bytes_out", x->sent),
-        SL_LOG_NUMBER_FIELD("attempts", f ? f->attempts : 0),
-        SL_LOG_NUMBER_FIELD("queue_ms", f ? f->queue_ns / SL_NS_PER_MS : 0),
+        SL_LOG_NUMBER_FIELD("attempts", f ? f->attempts : x->past.attempts),
+        SL_LOG_NUMBER_FIELD("queue_ms", (f ? f->queue_ns : x->past.queue_ns) / SL_NS_PER_MS),
         SL_LOG_NUMBER_FIELD("first_byte_ms", ms_between(x->started, x->first_byte)),
         SL_LOG_NUMBER_FIELD("total_ms", ms_between(x->started, flow->loop->now)),
     };

@@ -168,7 +168,7 @@ def test_reload_moves_to_another_upstream(
         "AWS_SECRET_ACCESS_KEY": program.GATEWAY_SECRET,
         "AWS_SESSION_TOKEN": program.GATEWAY_SESSION,
     }
-    text = "upstream: {{region: us-east-1, endpoint: '{}'}}\n"
+    text = "upstream: {{region: us-east-1, endpoint: '{}'}}\nquotas: {{source: config}}\n"
     file.write_text(text.format(upstream.url))
     sluice = gateway(args=["--config", str(file)], env=keys)
     with connect(sluice) as running, connect(sluice) as fresh:
