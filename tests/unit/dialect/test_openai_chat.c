@@ -28,7 +28,7 @@ static const struct {
      "\"So?\"}],\"tools\":[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"description\":"
      "\"d\",\"parameters\":{\"type\":\"object\"}}},{\"type\":\"function\",\"function\":{"
      "\"name\":\"g\"}}],\"tool_choice\":\"auto\"}",
-     "{\"inferenceConfig\":{},\"messages\":[{\"role\":\"user\",\"content\":[{\"text\":\"What?\"},"
+     "{\"messages\":[{\"role\":\"user\",\"content\":[{\"text\":\"What?\"},"
      "{\"image\":{\"format\":\"png\",\"source\":{\"bytes\":\"iVBORw0=\"}}}]},{\"role\":"
      "\"assistant\",\"content\":[{\"toolUse\":{\"toolUseId\":\"a\",\"name\":\"f\",\"input\":{"
      "\"n\":12345678901234567890,\"z\":\"\\u0000\"}}},{\"toolUse\":{\"toolUseId\":\"b\","
@@ -58,14 +58,14 @@ static const struct {
      CLAUDE_TARGET},
     {"{\"model\":\"gpt-oss-120b\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],"
      "\"reasoning_effort\":\"low\"}",
-     "{\"inferenceConfig\":{},\"additionalModelRequestFields\":{\"reasoning_effort\":\"low\"},"
+     "{\"additionalModelRequestFields\":{\"reasoning_effort\":\"low\"},"
      "\"messages\":[{\"role\":\"user\",\"content\":[{\"text\":\"x\"}]}]}",
      "/model/openai.gpt-oss-120b-1%3A0/converse"},
     /* Named choice; tool calls in the past without tools now. */
     {"{\"model\":\"" CLAUDE "\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"tools\":[{"
      "\"type\":\"function\",\"function\":{\"name\":\"f\",\"parameters\":{}}}],\"tool_choice\":{"
      "\"type\":\"function\",\"function\":{\"name\":\"f\"}}}",
-     "{\"inferenceConfig\":{},\"messages\":[{\"role\":\"user\",\"content\":[{\"text\":\"x\"}]}],"
+     "{\"messages\":[{\"role\":\"user\",\"content\":[{\"text\":\"x\"}]}],"
      "\"toolConfig\":{\"tools\":[{\"toolSpec\":{\"name\":\"f\",\"inputSchema\":{\"json\":{}}}}],"
      "\"toolChoice\":{\"tool\":{\"name\":\"f\"}}}}",
      CLAUDE_TARGET},
@@ -73,7 +73,7 @@ static const struct {
      "\"reasoning_content\":\"hm\",\"reasoning_signature\":\"s\",\"tool_calls\":[{\"id\":\"a\","
      "\"function\":{\"name\":\"f\",\"arguments\":\"{}\"}}]},{\"role\":\"tool\",\"tool_call_id\":"
      "\"a\",\"content\":\"\"}]}",
-     "{\"inferenceConfig\":{},\"messages\":[{\"role\":\"assistant\",\"content\":[{"
+     "{\"messages\":[{\"role\":\"assistant\",\"content\":[{"
      "\"reasoningContent\":{\"reasoningText\":{\"text\":\"hm\",\"signature\":\"s\"}}},{"
      "\"toolUse\":{\"toolUseId\":\"a\",\"name\":\"f\",\"input\":{}}}]},{\"role\":\"user\","
      "\"content\":[{\"toolResult\":{\"toolUseId\":\"a\",\"content\":[]}}]}],\"toolConfig\":{"

@@ -23,7 +23,7 @@ static const struct {
      "\"call_id\":\"a\",\"output\":\"1\"},{\"type\":\"message\",\"role\":\"assistant\","
      "\"content\":[{\"type\":\"output_text\",\"text\":\"ok\"}]}],\"tools\":[{\"type\":"
      "\"function\",\"name\":\"f\",\"parameters\":{\"type\":\"object\"},\"strict\":true}]}",
-     "{\"inferenceConfig\":{},\"messages\":[{\"role\":\"user\",\"content\":[{\"text\":\"What?\"},"
+     "{\"messages\":[{\"role\":\"user\",\"content\":[{\"text\":\"What?\"},"
      "{\"image\":{\"format\":\"jpeg\",\"source\":{\"bytes\":\"/9j/\"}}}]},{\"role\":"
      "\"assistant\",\"content\":[{\"reasoningContent\":{\"reasoningText\":{\"text\":\"hm\","
      "\"signature\":\"s\"}}},{\"toolUse\":{\"toolUseId\":\"a\",\"name\":\"f\",\"input\":{\"n\":"
@@ -34,7 +34,7 @@ static const struct {
      "/model/m/converse-stream"},
     {"{\"model\":\"amazon.nova-lite-v1:0\",\"input\":\"x\",\"text\":{\"format\":{\"type\":"
      "\"json_schema\",\"name\":\"p\",\"schema\":{\"type\":\"object\"}}}}",
-     "{\"inferenceConfig\":{},\"messages\":[{\"role\":\"user\",\"content\":[{\"text\":\"x\"}]}],"
+     "{\"messages\":[{\"role\":\"user\",\"content\":[{\"text\":\"x\"}]}],"
      "\"toolConfig\":{\"tools\":[{\"toolSpec\":{\"name\":\"p\",\"description\":\"Gives the answer "
      "in the form required.\",\"inputSchema\":{\"json\":{\"type\":\"object\"}}}}],\"toolChoice\":"
      "{\"tool\":{\"name\":\"p\"}}}}",
