@@ -45,6 +45,10 @@ static const struct sl_config_choice source_choices[] = {
     {"auto", SL_QUOTAS_AUTO}, {"config", SL_QUOTAS_CONFIG}, {NULL, 0}};
 static const struct sl_config_choice window_choices[] = {
     {"auto", SL_WINDOW_AUTO}, {"bucket", SL_WINDOW_BUCKET}, {"fixed", SL_WINDOW_FIXED}, {NULL, 0}};
+static const struct sl_config_choice class_choices[] = {{"interactive", SL_CLASS_INTERACTIVE},
+                                                        {"normal", SL_CLASS_NORMAL},
+                                                        {"batch", SL_CLASS_BATCH},
+                                                        {NULL, 0}};
 static const struct sl_config_choice when_choices[] = {{"always", SL_CACHE_ALWAYS},
                                                        {"deterministic", SL_CACHE_DETERMINISTIC},
                                                        {"never", SL_CACHE_NEVER},
@@ -370,6 +374,12 @@ static const struct sl_config_key keys[] = {
      .doc = "Bytes of bodies that may wait at once. They count against `memory.max` too."},
     {"queue.max_wait", SL_CONFIG_DURATION, FIELD(queue.max_wait_ms), .max = DAY, .fallback = "10m",
      .doc = "Longest wait of one call. A client's own deadline, where it sends one, counts first."},
+
+    {"queue.priority", SL_CONFIG_CHOICE, FIELD(queue.priority), .choices = class_choices,
+     .fallback = "normal",
+     .doc =
+         "Class of requests that say none (`x-sluice-priority`) and come without a key, whose own "
+         "class counts otherwise. While all want, interactive, normal and batch share 16 : 4 : 1."},
 
     {"memory.max", SL_CONFIG_SIZE, FIELD(memory_max), .min = 32 * MIB, .max = 1024 * GIB,
      .fallback = "1GiB",

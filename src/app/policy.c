@@ -180,6 +180,7 @@ struct sl_flow_settings sl_policy_flow_settings(struct sl_policy *p) {
         .cache_ttl_ms = c->cache.ttl_ms,
         .cache_global = c->cache.scope == SL_CACHE_GLOBAL,
         .cache_paced = c->cache.replay == SL_REPLAY_RECORDED,
+        .usual_class = c->queue.priority,
         .max_attempts = c->retry.max_attempts,
         .fallback_after_ns = (uint64_t)c->models.fallback_after_ms * SL_NS_PER_MS,
         .learned_max_tokens = c->models.max_tokens == SL_MAX_TOKENS_LEARNED,

@@ -155,6 +155,11 @@ static void learn(struct sl_flight *f) {
     uint64_t input = known(usage->input) + known(usage->cache_read) + known(usage->cache_write);
     sl_estimator_learn(&f->line->estimator, &f->call.load, f->estimated_input, input,
                        known(usage->output));
+    struct sl_estimator *own = f->flow->settings.learned_max_tokens
+                                   ? sl_line_outputs(f->line, f->client->tenant, f->flow->loop->now)
+                                   : NULL;
+    if (own)
+        sl_estimator_learn(own, &f->call.load, f->estimated_input, input, known(usage->output));
     m->estimated_tokens += input;
     m->estimate_error_tokens +=
         input > f->estimated_input ? input - f->estimated_input : f->estimated_input - input;

@@ -481,7 +481,7 @@ static bool permit(struct sl_exchange *x) {
 static void take_wishes(struct sl_exchange *x) {
     struct sl_call *call = &x->flight->call;
     const struct sl_client *client = x->flight->client;
-    enum sl_class usual = client->unlimited ? SL_CLASS_NORMAL : client->priority;
+    enum sl_class usual = client->unlimited ? x->flow->settings.usual_class : client->priority;
     if (call->priority == SL_CLASS_COUNT)
         call->priority = usual;
     else if (!client->unlimited && call->priority < client->priority)

@@ -294,7 +294,9 @@ static int edit(struct sl_flight *f) {
     if (!settings->learned_max_tokens || f->call.max_tokens >= 0)
         return SL_OK;
     struct sl_model_line *line = sl_flow_line(f->flow, &f->call, f->call.model);
-    uint64_t most = line ? sl_estimate_output_p99(&line->estimator, LEAST_MAX_TOKENS) : 0;
+    struct sl_estimator *own =
+        line ? sl_line_outputs(line, f->client->tenant, f->flow->loop->now) : NULL;
+    uint64_t most = own ? sl_estimate_output_p99(own, LEAST_MAX_TOKENS) : 0;
     return most > 0 ? sl_edit_max_tokens(&f->call, &f->arena, most) : SL_OK;
 }
 

@@ -57,11 +57,21 @@ struct sl_routing {
     struct sl_arena arena; /* of the models' names */
 };
 
+/* How long one key's answers from one model are. */
+struct sl_output_memory {
+    uint64_t tenant;
+    uint64_t used_at; /* monotonic; 0: free */
+    struct sl_estimator estimator;
+};
+/* Keys that are told apart for one model; the one unused for longest makes room. */
+#define SL_OUTPUT_MEMORIES 32
+
 struct sl_model_line {
     struct sl_table_node node;
     struct sl_list link; /* least recently used first */
     struct sl_line *line;
     struct sl_estimator estimator;
+    struct sl_output_memory *outputs; /* SL_OUTPUT_MEMORIES; NULL: max_tokens is not learned */
     struct sl_routing
         routing;      /* for dispatch: a ticket granted before it changed uses it no more */
     uint32_t flights; /* that name it */
@@ -273,6 +283,9 @@ void sl_routes_configure(struct sl_flow *flow); /* asks for every pool's limits 
 struct sl_model_line *sl_flow_line(struct sl_flow *flow, const struct sl_call *call,
                                    struct sl_slice model);
 void sl_target_ref_release(struct sl_target_ref *ref);
+
+/* What is known of one key's answers from that line's model; NULL: out of memory. */
+struct sl_estimator *sl_line_outputs(struct sl_model_line *line, uint64_t tenant, uint64_t now);
 
 /* flight.c */
 SL_NODISCARD struct sl_flight *sl_flight_new(struct sl_flow *flow, const struct sl_dialect *dialect,

@@ -259,6 +259,7 @@ static void free_line(struct sl_flow *flow, struct sl_model_line *line) {
     if (line->line)
         sl_line_free(line->line);
     drop_routing(&line->routing);
+    sl_free(line->outputs);
     sl_free(line);
 }
 
@@ -335,6 +336,26 @@ struct sl_model_line *sl_flow_line(struct sl_flow *flow, const struct sl_call *c
         return line;
     }
     return new_line(flow, name, model, call->plane, fixed_id);
+}
+
+struct sl_estimator *sl_line_outputs(struct sl_model_line *line, uint64_t tenant, uint64_t now) {
+    if (!line->outputs)
+        line->outputs = sl_calloc(SL_OUTPUT_MEMORIES, sizeof(*line->outputs));
+    if (!line->outputs)
+        return NULL;
+    struct sl_output_memory *oldest = &line->outputs[0];
+    for (size_t i = 0; i < SL_OUTPUT_MEMORIES; i++) {
+        struct sl_output_memory *m = &line->outputs[i];
+        if (m->used_at && m->tenant == tenant) {
+            m->used_at = now;
+            return &m->estimator;
+        }
+        if (m->used_at < oldest->used_at)
+            oldest = m;
+    }
+    *oldest = (struct sl_output_memory){.tenant = tenant, .used_at = now ? now : 1};
+    sl_estimator_init(&oldest->estimator);
+    return &oldest->estimator;
 }
 
 /* ---- targets ---- */

@@ -7,6 +7,7 @@ is a second or two here (`quotas.window_length`).
 import contextlib
 import http.client
 import json
+import os
 import re
 import signal
 import threading
@@ -37,6 +38,9 @@ PLAIN = {
     "retry.backoff": "50ms",
     "retry.backoff_max": "200ms",
 }
+
+# How long an upstream stays down: what is under test does not depend on it, only on its being long.
+DOWN_S = float(os.environ.get("SLUICE_DOWN_S", "2"))
 
 
 def limits(**values: int) -> dict[str, str]:
@@ -87,7 +91,7 @@ def ask(
     if max_tokens is not None:
         body["inferenceConfig"] = {"maxTokens": max_tokens}
     begun = time.monotonic()
-    with wire.Client(sluice.host, sluice.port, PATIENCE) as client:
+    with wire.Client(sluice.host, sluice.port, PATIENCE + DOWN_S) as client:
         path = f"/model/{model}/converse"
         got = client.ask("POST", path, headers, json.dumps(body).encode())
     return Answer(got, time.monotonic() - begun)
@@ -424,7 +428,7 @@ def test_upstream_is_down_for_a_while(
     wait_until(lambda: sluice.metrics()["sluice_attempts_lost_total"] >= 10, "it is missed")
     sluice.signal(signal.SIGHUP)
     sluice.wait_line("configuration loaded again")
-    time.sleep(2)
+    time.sleep(DOWN_S)
     server.start()
     back = time.monotonic()
     all_served(crowd.answers())

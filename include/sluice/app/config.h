@@ -111,6 +111,7 @@ struct sl_config {
         uint32_t max_requests;
         uint64_t max_bytes;
         uint32_t max_wait_ms;
+        enum sl_class priority; /* of requests without key or wish */
     } queue;
     struct {
         enum sl_cache_when when;

@@ -62,6 +62,7 @@ struct sl_flow_settings {
     bool cache_global;          /* answers are shared between tenants */
     bool cache_paced;           /* streamed replays keep the pace they were recorded at */
     uint32_t max_attempts;      /* of a call that fails; throttles are not counted */
+    enum sl_class usual_class;  /* of requests that come without a key and say none */
     uint64_t fallback_after_ns; /* wait for quota before another model is tried */
     bool learned_max_tokens;    /* set max_tokens where the client did not, from what was seen */
     uint64_t interim_ns;        /* between signs of life to waiting clients; 0: none */
