@@ -229,8 +229,9 @@ static void test_wrong_overrides(void **state) {
     (void)state;
     refuses_override("queue.maxwait", "1s",
                      "--set: unknown key \"queue.maxwait\"; the nearest is \"queue.max_wait\"");
-    refuses_override("queue", "1s",
-                     "--set: \"queue\" is a section; it holds: max_requests, max_bytes, max_wait");
+    refuses_override(
+        "queue", "1s",
+        "--set: \"queue\" is a section; it holds: max_requests, max_bytes, max_wait, priority");
     refuses_override("queue.max_requests", "many",
                      "--set: queue.max_requests: \"many\" is not a whole number");
     refuses_override("", "1",
