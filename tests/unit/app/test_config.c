@@ -213,7 +213,7 @@ static void test_self_reference(void **state) {
     (void)state;
     refuses_text("queue: &q\n  queue: *q\n",
                  "t.yaml:2:3: unknown key \"queue.queue\"; the section holds: max_requests, "
-                 "max_bytes, max_wait");
+                 "max_bytes, max_wait, priority");
     struct sl_config *c = load_text("hosts: [&h example.com]\nupstream: {profile: *h}\n");
     assert_string_equal(c->targets[0].profile, "example.com");
     sl_config_free(c);
