@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "app/files.h"
 #include "sluice/base/mem.h"
 #include "sluice/core/quota.h"
 
@@ -198,30 +199,17 @@ struct sl_flow_settings sl_policy_flow_settings(struct sl_policy *p) {
 
 /* ---- prices ---- */
 
-static int read_prices(const char *file, struct sl_buf *out, char *why, size_t why_size) {
-    char piece[16384];
-    FILE *f = fopen(file, "re");
-    if (!f) {
-        snprintf(why, why_size, "prices: %s cannot be read", file);
-        return SL_E_INVALID;
-    }
-    int err = SL_OK;
-    for (size_t n; !err && (n = fread(piece, 1, sizeof(piece), f)) > 0;)
-        err = sl_buf_add(out, sl_slice_of(piece, n));
-    fclose(f);
-    if (err)
-        snprintf(why, why_size, "prices: %s is too large", file);
-    return err;
-}
-
 static struct sl_prices *load_prices(const struct sl_config *config, char *why, size_t why_size) {
-    struct sl_prices *prices = NULL;
-    struct sl_buf text;
-    sl_buf_init(&text, PRICES_MAX);
-    if (!config->prices || read_prices(config->prices, &text, why, why_size) == SL_OK)
-        prices =
-            sl_prices_new(sl_buf_slice(&text), config->prices ? config->prices : "", why, why_size);
-    sl_buf_done(&text);
+    const char *file = config->prices;
+    size_t len = 0;
+    char *bytes = file ? sl_file_read(file, PRICES_MAX, &len) : NULL;
+    if (file && !bytes) {
+        snprintf(why, why_size, "prices: %s cannot be read, is empty, or is above 4 MiB", file);
+        return NULL;
+    }
+    struct sl_prices *prices =
+        sl_prices_new(sl_slice_of(bytes ? bytes : "", len), file ? file : "", why, why_size);
+    sl_free(bytes);
     return prices;
 }
 

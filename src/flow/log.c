@@ -46,7 +46,8 @@ static struct sl_slice model_of(const struct sl_exchange *x) {
 }
 
 static enum sl_operation operation_of(const struct sl_exchange *x) {
-    return x->kept     ? x->kept->meta.operation
+    return x->gather   ? sl_gather_operation(x->gather)
+           : x->kept   ? x->kept->meta.operation
            : x->flight ? x->flight->call.operation
                        : x->past.operation;
 }
