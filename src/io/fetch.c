@@ -1,14 +1,13 @@
 /*
- * curl_multi on the loop. curl is driven from three places: sockets that are ready (in the poll),
- * work that is due at once (a timeout of 0 ms, in the turn and never by a timer), and its other
- * timeouts. Results are handed up in the turn's first phase, with nothing of curl on the stack.
+ * Requests and their answers over connections of fetch_link.c.
  *
- * A request that the turn's policy starts leaves in the same turn: curl's due work runs a second
- * time in the phase in which connections flush.
+ * Sockets are read as they are ready, and events of heads and bodies fired there; results are
+ * handed up in the turn's first phase. A request leaves with one system call when it is started, if
+ * a connection idles; its head is then never kept.
  *
- * Time limits after the connect are ours: one timer a fetch, set once, for the earliest moment at
- * which a limit could have passed. When it fires it looks at what really happened and sets itself
- * again; so no event of a transfer touches a timer.
+ * Time limits are ours: one timer a fetch, set once, for the earliest moment at which a limit could
+ * have passed. When it fires it looks at what really happened and sets itself again; so no event of
+ * a transfer touches a timer.
  */
 #include "sluice/io/fetch.h"
 
@@ -20,13 +19,15 @@
 
 /* Connections beyond those in flight that may idle: other origins, and a burst's tail. */
 #define IDLE_SLACK 32
+/* Of a body, offered to one send. */
+#define BODY_SLICES 8
 
 /* ---- states */
 
 static void change_state(struct sl_fetch *f, enum sl_fetch_state to) {
     static const unsigned legal[SL_FETCH_STATES] = {
-        [SL_FETCH_SPARE] = 1u << SL_FETCH_QUEUED | 1u << SL_FETCH_RUNNING | 1u << SL_FETCH_ENDED,
-        [SL_FETCH_QUEUED] = 1u << SL_FETCH_RUNNING | 1u << SL_FETCH_ENDED | 1u << SL_FETCH_SPARE,
+        [SL_FETCH_SPARE] = 1u << SL_FETCH_DIALING | 1u << SL_FETCH_RUNNING,
+        [SL_FETCH_DIALING] = 1u << SL_FETCH_RUNNING | 1u << SL_FETCH_ENDED | 1u << SL_FETCH_SPARE,
         [SL_FETCH_RUNNING] = 1u << SL_FETCH_DROPPED | 1u << SL_FETCH_ENDED | 1u << SL_FETCH_SPARE,
         [SL_FETCH_DROPPED] = 1u << SL_FETCH_SPARE,
         [SL_FETCH_ENDED] = 1u << SL_FETCH_REPORTING | 1u << SL_FETCH_SPARE,
@@ -43,159 +44,251 @@ static struct sl_fetch *pop(struct sl_list *list) {
     return node ? SL_CONTAINER(node, struct sl_fetch, link) : NULL;
 }
 
-/* Gives a fetch that curl no longer knows back to the pool. */
+static void fetch_free(struct sl_fetch *f) {
+    sl_list_remove(&f->link);
+    sl_reply_done(&f->reply);
+    sl_free(f);
+}
+
+/* What a fetch holds only while it runs. */
+static void let_go(struct sl_fetch *f) {
+    sl_timer_clear(f->client->loop, &f->timer);
+    sl_list_remove(&f->again_link);
+    sl_buf_done_secret(&f->own_head);
+    sl_buf_done(&f->rest);
+    if (f->conn)
+        sl_link_close(f->conn);
+    f->conn = NULL;
+    f->body = NULL;
+}
+
+/* Gives it back to the pool. */
 static void release(struct sl_fetch *f) {
     struct sl_fetch_client *client = f->client;
-    sl_timer_clear(client->loop, &f->timer);
-    sl_list_remove(&f->resume_link);
+    let_go(f);
     change_state(f, SL_FETCH_SPARE);
     client->stats.in_flight--;
-    f->body = NULL;
-    sl_list_remove(&f->link);
-    /* curl's intent to send again would stick to the handle. */
-    if (client->spares >= SL_FETCH_SPARES_MAX || f->retried) {
-        sl_fetch_free(f);
+    if (client->spares >= SL_FETCH_SPARES_MAX) {
+        fetch_free(f);
         return;
     }
-    /* The handle used last is the warmest: first out. */
+    /* The one used last is the warmest: first out. */
+    sl_list_remove(&f->link);
     sl_list_push_front(&client->lists[SL_FETCH_SPARE], &f->link);
     client->spares++;
 }
 
-static void detach(struct sl_fetch *f) {
-    CURLMcode rc = curl_multi_remove_handle(f->client->multi, f->easy);
-    assert(rc == CURLM_OK);
-    (void)rc;
-}
-
-/* f->result says how. */
-static void end(struct sl_fetch *f) {
-    if (f->state == SL_FETCH_RUNNING)
-        detach(f);
-    sl_timer_clear(f->client->loop, &f->timer);
-    sl_list_remove(&f->resume_link);
+/* result->why may be the connection's, or on the stack. */
+static void end(struct sl_fetch *f, const struct sl_fetch_result *result) {
+    f->result = *result;
+    if (result->why && result->why != f->why) {
+        snprintf(f->why, sizeof(f->why), "%s", result->why);
+        f->result.why = f->why;
+    }
+    let_go(f);
     change_state(f, SL_FETCH_ENDED);
+    sl_loop_want(f->client->loop, SL_TURN_TRANSFERS);
 }
 
-static void end_with(struct sl_fetch *f, int error, enum sl_fetch_phase phase, const char *why) {
-    f->result = (struct sl_fetch_result){error, phase, why};
-    end(f);
+static void look_again(struct sl_fetch *f) {
+    if (!sl_list_linked(&f->again_link))
+        sl_list_push_back(&f->client->again, &f->again_link);
+    sl_loop_want(f->client->loop, SL_TURN_TRANSFERS);
 }
 
-/* ---- driving curl */
+/* ---- sending */
 
-static void enter(struct sl_fetch_client *client) {
-    client->depth++;
+static bool is_sent(const struct sl_fetch *f) {
+    return f->head.len == 0 && f->body_left == 0 && sl_link_drained(f->conn);
 }
 
-static void attach(struct sl_fetch *f) {
-    if (curl_multi_add_handle(f->client->multi, f->easy) == CURLM_OK)
-        change_state(f, SL_FETCH_RUNNING);
-    else
-        end_with(f, SL_E_NOMEM, SL_FETCH_RESOLVE, "out of memory");
+static void count_sent(struct sl_fetch *f, uint64_t n) {
+    uint64_t of_head = n < f->head.len ? n : f->head.len;
+    f->head = sl_slice_skip(f->head, (size_t)of_head);
+    if (n > of_head) {
+        sl_chain_advance(f->body, &f->cursor, n - of_head);
+        f->body_left -= n - of_head;
+    }
+    f->active_at = f->client->loop->now;
 }
 
-/* curl has returned: what its callbacks asked for can be done. */
-static void leave(struct sl_fetch_client *client) {
-    if (--client->depth > 0)
+static int64_t send_part(struct sl_fetch *f) {
+    struct sl_slice slices[1 + BODY_SLICES];
+    size_t count = 0;
+    if (f->head.len > 0)
+        slices[count++] = f->head;
+    if (f->body_left > 0)
+        count += sl_chain_peek(f->body, &f->cursor, slices + count, BODY_SLICES);
+    return count > 0 ? sl_link_send(f->conn, slices, count) : sl_link_flush(f->conn);
+}
+
+/* One send; the rest waits for the socket. An answer may have come before the request was refused,
+ * so a failure shows only once nothing is left to read. */
+static void send_some(struct sl_fetch *f) {
+    int64_t n = send_part(f);
+    if (n < 0) {
+        f->send_failed = true;
+        sl_link_want(f->conn, true, false);
+        look_again(f);
         return;
-    struct sl_fetch *f;
-    while ((f = pop(&client->lists[SL_FETCH_DROPPED]))) {
-        detach(f);
+    }
+    if (n > 0)
+        count_sent(f, (uint64_t)n);
+    bool sent = is_sent(f);
+    if (sent)
+        sl_buf_done_secret(&f->own_head);
+    sl_link_want(f->conn, true, !sent);
+}
+
+/* The head is in the client's buffer, which the next request needs. */
+static int keep_head(struct sl_fetch *f) {
+    if (f->head.len == 0)
+        return SL_OK;
+    int rc = sl_buf_add(&f->own_head, f->head);
+    f->head = sl_buf_slice(&f->own_head);
+    return rc;
+}
+
+void sl_fetch_on_open(struct sl_fetch *f) {
+    f->phase = SL_FETCH_SEND;
+    f->active_at = f->client->loop->now;
+    change_state(f, SL_FETCH_RUNNING);
+    send_some(f);
+}
+
+void sl_fetch_on_unreachable(struct sl_fetch *f, const struct sl_fetch_result *result) {
+    f->conn = NULL;
+    end(f, result);
+}
+
+/* ---- receiving */
+
+static bool goes_on(const struct sl_fetch *f) {
+    return f->state == SL_FETCH_RUNNING && !f->paused;
+}
+
+/* A pause holds back the body, not the head. */
+static bool is_held(const struct sl_fetch *f) {
+    return f->paused && f->phase == SL_FETCH_BODY;
+}
+
+static bool on_head(void *ctx, const struct sl_fetch_head *head) {
+    struct sl_fetch *f = ctx;
+    f->phase = SL_FETCH_BODY;
+    f->events.on_head(f->ctx, head);
+    return goes_on(f);
+}
+
+static bool on_body(void *ctx, struct sl_slice bytes) {
+    struct sl_fetch *f = ctx;
+    f->events.on_data(f->ctx, bytes);
+    return goes_on(f);
+}
+
+static const struct sl_reply_events reply_events = {on_head, on_body};
+
+/* The connection serves again only if both sides have said all they had to say, and no more. */
+static void complete(struct sl_fetch *f, bool clean) {
+    struct sl_link *conn = f->conn;
+    if (clean && f->reply.keep && !f->send_failed && is_sent(f) && !sl_link_has_more(conn)) {
+        f->conn = NULL;
+        sl_link_park(conn);
+    }
+    end(f, &(struct sl_fetch_result){SL_OK, SL_FETCH_DONE, NULL});
+}
+
+static void lose(struct sl_fetch *f, int error) {
+    if (error == SL_E_EOF && f->reply.has_head && sl_reply_eof(&f->reply) == SL_REPLY_DONE) {
+        complete(f, false);
+        return;
+    }
+    struct sl_fetch_result result = sl_fetch_explain_loss(f, error);
+    end(f, &result);
+}
+
+/* Whether it is held: then *used says how far it came. In any other case the bytes are done with,
+ * and the fetch may have ended. */
+static bool feed(struct sl_fetch *f, char *bytes, size_t len, size_t *used) {
+    struct sl_fetch_client *client = f->client;
+    assert(!client->feeding);
+    client->feeding = f;
+    f->active_at = client->loop->now;
+    int rc = sl_reply_feed(&f->reply, bytes, len, used);
+    client->feeding = NULL;
+    if (f->state == SL_FETCH_DROPPED) {
         release(f);
+        return false;
     }
-    while ((f = pop(&client->lists[SL_FETCH_QUEUED])))
-        attach(f);
-}
-
-static void collect(struct sl_fetch_client *client) {
-    CURLMsg *msg;
-    int left;
-    while ((msg = curl_multi_info_read(client->multi, &left))) {
-        struct sl_fetch *f = NULL;
-        CURLcode code = msg->data.result;
-        curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, (char **)&f);
-        sl_fetch_explain(f, code);
-        end(f);
+    switch (rc) {
+    case SL_REPLY_MORE:
+        return false;
+    case SL_REPLY_HELD:
+        return true;
+    case SL_REPLY_DONE:
+        complete(f, *used == len);
+        return false;
+    default:
+        end(f, &(struct sl_fetch_result){rc, sl_fetch_progress(f), f->reply.why});
+        return false;
     }
 }
 
-static void act(struct sl_fetch_client *client, curl_socket_t fd, int flags) {
-    int running;
-    enter(client);
-    curl_multi_socket_action(client->multi, fd, flags, &running);
-    leave(client);
-}
-
-static void on_ready(void *ctx, curl_socket_t fd, int flags) {
-    struct sl_fetch_client *client = ctx;
-    sl_loop_tick(client->loop);
-    act(client, fd, flags);
-}
-
-static int on_socket(CURL *easy, curl_socket_t fd, int what, void *ctx, void *socket_ctx) {
-    (void)easy, (void)socket_ctx;
-    struct sl_fetch_client *client = ctx;
-    sl_fetch_polls_watch(&client->polls, fd, what);
-    return 0;
-}
-
-static void run_soon(struct sl_fetch_client *client) {
-    client->due = true;
-    sl_loop_want(client->loop, SL_TURN_WRITE);
-}
-
-static int on_timeout(CURLM *multi, long ms, void *ctx) {
-    (void)multi;
-    struct sl_fetch_client *client = ctx;
-    client->timer_at = SL_NEVER;
-    if (ms < 0) {
-        sl_timer_clear(client->loop, &client->timer);
-    } else if (ms == 0) {
-        run_soon(client);
-    } else {
-        client->timer_at = client->loop->now + (uint64_t)ms * SL_NS_PER_MS;
-        bool early_enough =
-            sl_heap_linked(&client->timer.node) && client->timer.node.key <= client->timer_at;
-        if (!early_enough && sl_timer_set(client->loop, &client->timer, client->timer_at) < 0)
-            run_soon(client); /* curl asks again: a busy loop until there is memory */
-    }
-    return 0;
-}
-
-static void on_curl_timer(void *ctx) {
-    struct sl_fetch_client *client = ctx;
-    if (client->timer_at > client->loop->now && client->timer_at != SL_NEVER &&
-        sl_timer_set(client->loop, &client->timer, client->timer_at) == SL_OK)
+static void read_some(struct sl_fetch *f) {
+    char *bytes;
+    int64_t n = sl_link_recv(f->conn, &bytes);
+    if (n < 0 || (n == 0 && f->send_failed)) {
+        lose(f, n < 0 ? (int)n : SL_E_IO);
         return;
-    run_soon(client);
+    }
+    size_t used;
+    if (n == 0 || !feed(f, bytes, (size_t)n, &used))
+        return;
+    struct sl_slice left = sl_slice_of(bytes + used, (size_t)n - used);
+    if (left.len > 0 && sl_buf_add(&f->rest, left) < 0)
+        end(f, &(struct sl_fetch_result){SL_E_NOMEM, f->phase, "out of memory"});
+}
+
+static void feed_rest(struct sl_fetch *f) {
+    size_t used;
+    if (feed(f, f->rest.ptr + f->rest_at, f->rest.len - f->rest_at, &used)) {
+        f->rest_at += used;
+    } else if (f->state == SL_FETCH_RUNNING) {
+        sl_buf_done(&f->rest);
+        f->rest_at = 0;
+    }
+}
+
+/* Hands up what there is, one read at most: a fast upstream never holds the loop. The fetch may
+ * have ended, or be another one, when this returns. */
+static void receive(struct sl_fetch *f) {
+    struct sl_link *conn = f->conn;
+    if (f->rest.len > 0)
+        feed_rest(f);
+    else
+        read_some(f);
+    if (f->conn == conn && sl_link_has_more(conn))
+        look_again(f);
+}
+
+void sl_fetch_on_ready(struct sl_fetch *f, int events) {
+    if (events & UV_WRITABLE)
+        send_some(f);
+    if (!(events & UV_READABLE))
+        return;
+    if (is_held(f) || f->rest.len > 0)
+        sl_link_want(f->conn, false,
+                     !f->send_failed && !is_sent(f)); /* TCP's window does the rest */
+    else
+        receive(f);
 }
 
 /* ---- the turn */
 
-static void run_due(struct sl_fetch_client *client) {
-    client->due = false;
-    act(client, CURL_SOCKET_TIMEOUT, 0);
-}
-
-static void resume_all(struct sl_fetch_client *client) {
-    struct sl_list *node;
-    if (!sl_list_empty(&client->resumes))
-        collect(client); /* one that ended meanwhile is not resumed */
-    while ((node = sl_list_pop_front(&client->resumes))) {
-        struct sl_fetch *f = SL_CONTAINER(node, struct sl_fetch, resume_link);
-        if (f->paused)
-            continue;
-        f->held = false;
-        enter(client);
-        CURLcode code = curl_easy_pause(f->easy, CURLPAUSE_CONT);
-        bool dropped = f->state == SL_FETCH_DROPPED;
-        leave(client);
-        if (code != CURLE_OK && !dropped) {
-            sl_fetch_explain(f, code);
-            end(f);
-        }
-    }
+static void run_again(struct sl_fetch *f) {
+    if (is_held(f))
+        return;
+    sl_link_want(f->conn, true, !f->send_failed && !is_sent(f));
+    receive(f);
 }
 
 static void hand_up(struct sl_fetch_client *client) {
@@ -209,28 +302,25 @@ static void hand_up(struct sl_fetch_client *client) {
 
 static void on_transfers(void *ctx) {
     struct sl_fetch_client *client = ctx;
-    resume_all(client);
-    if (client->due)
-        run_due(client);
-    collect(client);
+    struct sl_list now, *node;
+    sl_list_init(&now);
+    sl_list_splice(&now, &client->again); /* those that ask anew wait for the next turn */
+    while ((node = sl_list_pop_front(&now)))
+        run_again(SL_CONTAINER(node, struct sl_fetch, again_link));
+    sl_dialer_turn(&client->dialer);
     hand_up(client);
 }
 
 /* What policy started in this turn leaves with it. */
 static void on_send(void *ctx) {
     struct sl_fetch_client *client = ctx;
-    client->fired = false;
-    if (client->due)
-        run_due(client);
-    collect(client);
-    if (client->fired || !sl_list_empty(&client->lists[SL_FETCH_ENDED]))
-        sl_loop_again(client->loop);
+    sl_dialer_turn(&client->dialer);
 }
 
-/* ---- time limits of a fetch */
+/* ---- limits */
 
-static uint64_t later(uint64_t at, uint64_t by) {
-    return by == SL_NEVER ? SL_NEVER : at + by;
+static uint64_t later(uint64_t from, uint64_t by) {
+    return by == SL_NEVER ? SL_NEVER : from + by;
 }
 
 static uint64_t earlier(uint64_t a, uint64_t b) {
@@ -238,9 +328,9 @@ static uint64_t earlier(uint64_t a, uint64_t b) {
 }
 
 /* When the limit for the present phase passes; SL_NEVER where none runs. */
-static uint64_t silence_deadline(const struct sl_fetch *f) {
+static uint64_t phase_deadline(const struct sl_fetch *f) {
     if (f->phase < SL_FETCH_SEND)
-        return SL_NEVER; /* curl's connect timeout */
+        return later(f->started_at, f->connect);
     if (f->phase < SL_FETCH_BODY)
         return later(f->active_at, f->first_byte);
     return f->paused ? SL_NEVER : later(f->active_at, f->idle);
@@ -249,7 +339,7 @@ static uint64_t silence_deadline(const struct sl_fetch *f) {
 /* The earliest time at which any limit could pass, given what may happen from now on. */
 static uint64_t next_check(const struct sl_fetch *f) {
     uint64_t now = f->client->loop->now;
-    uint64_t at = earlier(later(f->started_at, f->total), silence_deadline(f));
+    uint64_t at = earlier(later(f->started_at, f->total), phase_deadline(f));
     if (f->phase < SL_FETCH_SEND)
         at = earlier(at, later(now, f->first_byte));
     if (f->phase < SL_FETCH_BODY || f->paused)
@@ -262,45 +352,33 @@ static int watch_limits(struct sl_fetch *f) {
     return at == SL_NEVER ? SL_OK : sl_timer_set(f->client->loop, &f->timer, at);
 }
 
+static void end_late(struct sl_fetch *f, const char *what, uint64_t limit) {
+    struct sl_fetch_result result = {SL_E_TIMEOUT, sl_fetch_progress(f), f->why};
+    snprintf(f->why, sizeof(f->why), what, (unsigned long long)(limit / SL_NS_PER_MS));
+    end(f, &result);
+}
+
 static void on_limit(void *ctx) {
     struct sl_fetch *f = ctx;
     uint64_t now = f->client->loop->now;
-    const char *what = NULL;
-    uint64_t limit = 0;
-    if (later(f->started_at, f->total) <= now) {
-        what = "the request took longer than %llu ms";
-        limit = f->total;
-    } else if (silence_deadline(f) <= now) {
-        bool body = f->phase >= SL_FETCH_BODY;
-        what = body ? "the response stood still for %llu ms" : "no answer within %llu ms";
-        limit = body ? f->idle : f->first_byte;
-    } else if (watch_limits(f) == SL_OK) {
+    if (later(f->started_at, f->total) <= now)
+        end_late(f, "the request took longer than %llu ms", f->total);
+    else if (phase_deadline(f) > now && watch_limits(f) == SL_OK)
         return;
-    }
-    enum sl_fetch_phase phase = sl_fetch_progress(f);
-    if (!what) {
-        end_with(f, SL_E_NOMEM, phase, "out of memory");
-        return;
-    }
-    snprintf(f->why, sizeof(f->why), what, (unsigned long long)(limit / SL_NS_PER_MS));
-    end_with(f, SL_E_TIMEOUT, phase, f->why);
+    else if (phase_deadline(f) > now)
+        end(f, &(struct sl_fetch_result){SL_E_NOMEM, sl_fetch_progress(f), "out of memory"});
+    else if (f->phase < SL_FETCH_SEND)
+        end_late(f, "no connection within %llu ms", f->connect);
+    else if (f->phase < SL_FETCH_BODY)
+        end_late(f, "no answer within %llu ms", f->first_byte);
+    else
+        end_late(f, "the response stood still for %llu ms", f->idle);
 }
 
 /* ---- clients */
 
 static const char *from_environment(const char *name) {
     return getenv(name);
-}
-
-static bool set_up_multi(struct sl_fetch_client *client, uint32_t max_in_flight) {
-    CURLM *m = client->multi;
-    return curl_multi_setopt(m, CURLMOPT_SOCKETFUNCTION, on_socket) == CURLM_OK &&
-           curl_multi_setopt(m, CURLMOPT_SOCKETDATA, client) == CURLM_OK &&
-           curl_multi_setopt(m, CURLMOPT_TIMERFUNCTION, on_timeout) == CURLM_OK &&
-           curl_multi_setopt(m, CURLMOPT_TIMERDATA, client) == CURLM_OK &&
-           curl_multi_setopt(m, CURLMOPT_PIPELINING, (long)CURLPIPE_NOTHING) == CURLM_OK &&
-           /* A cache smaller than what is in flight closes connections it will need at once. */
-           curl_multi_setopt(m, CURLMOPT_MAXCONNECTS, (long)max_in_flight + IDLE_SLACK) == CURLM_OK;
 }
 
 /* libcurl was built with the path of the system's bundle, which only a fresh handle still knows. */
@@ -310,7 +388,7 @@ static bool find_ca_default(struct sl_fetch_client *client) {
         return false;
     char *ca = NULL;
     curl_easy_getinfo(easy, CURLINFO_CAINFO, &ca);
-    client->ca_default = ca;
+    client->ca_default = ca ? ca : "";
     curl_easy_cleanup(easy);
     return true;
 }
@@ -325,23 +403,23 @@ struct sl_fetch_client *sl_fetch_client_new(struct sl_loop *loop,
         return NULL;
     }
     client->loop = loop;
-    client->timer_at = SL_NEVER;
+    client->links_max = settings->max_in_flight + IDLE_SLACK;
     for (int i = 0; i < SL_FETCH_STATES; i++)
         sl_list_init(&client->lists[i]);
-    sl_list_init(&client->resumes);
+    sl_list_init(&client->again);
     sl_list_init(&client->origins);
-    sl_timer_init(&client->timer, on_curl_timer, client);
-    sl_fetch_polls_init(&client->polls, loop->uv, on_ready, client);
+    sl_list_init(&client->trusts);
+    sl_list_init(&client->idle);
+    sl_buf_init(&client->head, SL_FETCH_REQUEST_MAX);
+    sl_timer_init(&client->idle_timer, sl_link_on_idle_timer, client);
     sl_loop_hook(loop, SL_TURN_TRANSFERS, &client->transfers, on_transfers, client);
     sl_loop_hook(loop, SL_TURN_WRITE, &client->send, on_send, client);
-    if (settings->user_agent && !(client->user_agent = sl_strdup(settings->user_agent)))
-        goto fail;
-    client->multi = curl_multi_init();
-    if (!client->multi || !set_up_multi(client, settings->max_in_flight) ||
-        !find_ca_default(client) || sl_proxies_init(&client->proxies, from_environment) < 0)
-        goto fail;
-    return client;
-fail:
+    int rc = sl_dialer_init(&client->dialer, loop, sl_link_on_dialed);
+    if (rc == SL_OK && find_ca_default(client) &&
+        sl_proxies_init(&client->proxies, from_environment) == SL_OK &&
+        (!settings->user_agent || (client->user_agent = sl_strdup(settings->user_agent))) &&
+        (client->trust_default = sl_fetch_trust_get(client, client->ca_default)))
+        return client;
     sl_fetch_client_free(client);
     return NULL;
 }
@@ -356,23 +434,24 @@ static void clear(struct sl_fetch_client *client, enum sl_fetch_state state) {
 void sl_fetch_client_free(struct sl_fetch_client *client) {
     if (!client)
         return;
-    assert(client->depth == 0 && sl_list_empty(&client->lists[SL_FETCH_REPORTING]));
+    assert(!client->feeding && sl_list_empty(&client->lists[SL_FETCH_REPORTING]));
+    clear(client, SL_FETCH_DIALING);
     clear(client, SL_FETCH_RUNNING);
     clear(client, SL_FETCH_ENDED);
     struct sl_fetch *f;
-    while ((f = pop(&client->lists[SL_FETCH_SPARE]))) {
-        sl_list_remove(&f->link);
-        sl_fetch_free(f);
-    }
-    curl_multi_cleanup(client->multi); /* closes the connections */
+    while ((f = pop(&client->lists[SL_FETCH_SPARE])))
+        fetch_free(f);
     struct sl_list *node;
-    while ((node = sl_list_first(&client->origins)))
+    while ((node = sl_list_first(&client->origins))) /* closes the idle connections */
         sl_fetch_origin_free(SL_CONTAINER(node, struct sl_fetch_origin, link));
-    sl_timer_clear(client->loop, &client->timer);
+    sl_fetch_trust_put(client->trust_default);
+    assert(client->links == 0);
+    sl_dialer_done(&client->dialer);
+    sl_timer_clear(client->loop, &client->idle_timer);
     sl_loop_unhook(&client->transfers);
     sl_loop_unhook(&client->send);
-    sl_fetch_polls_done(&client->polls);
     sl_proxies_done(&client->proxies);
+    sl_buf_done_secret(&client->head);
     sl_free(client->user_agent);
     sl_free(client);
     curl_global_cleanup();
@@ -390,39 +469,87 @@ static struct sl_fetch *take_spare(struct sl_fetch_client *client) {
         client->spares--;
         return f;
     }
-    f = sl_fetch_new(client);
+    f = sl_calloc(1, sizeof(*f));
     if (!f)
         return NULL;
+    f->client = client;
+    sl_list_init(&f->link);
+    sl_list_init(&f->again_link);
+    sl_buf_init(&f->own_head, SL_FETCH_REQUEST_MAX);
+    sl_buf_init(&f->rest, SL_LINK_READ + SL_TLS_RECORD + 1);
+    sl_reply_init(&f->reply, &reply_events, f);
     sl_timer_init(&f->timer, on_limit, f);
     f->state = SL_FETCH_SPARE;
     sl_list_push_back(&client->lists[SL_FETCH_SPARE], &f->link);
     return f;
 }
 
+static uint64_t limit(uint32_t ms) {
+    return ms ? ms * SL_NS_PER_MS : SL_NEVER;
+}
+
+static void set_up(struct sl_fetch *f, const struct sl_fetch_request *r) {
+    f->head = sl_buf_slice(&f->client->head);
+    f->body = r->body;
+    f->body_left = r->body ? sl_chain_len(r->body) : 0;
+    f->cursor = (struct sl_chain_cursor){.offset = r->body ? r->body->begin : 0};
+    f->send_failed = f->paused = false;
+    f->phase = SL_FETCH_RESOLVE;
+    f->started_at = f->active_at = f->client->loop->now;
+    f->connect = limit(r->connect_ms);
+    f->first_byte = limit(r->first_byte_ms);
+    f->idle = limit(r->idle_ms);
+    f->total = limit(r->total_ms);
+    f->rest_at = 0;
+    sl_reply_begin(&f->reply, sl_slice_eq(r->method, SL_LIT("HEAD")));
+}
+
+/* Nothing fires from here: an idle connection takes the request at once, a new one later. */
+static int connect_it(struct sl_fetch *f, struct sl_fetch_route *route, uint32_t connect_ms) {
+    f->conn = sl_link_take(route, f);
+    if (f->conn) {
+        sl_fetch_on_open(f);
+        return keep_head(f);
+    }
+    int rc = keep_head(f);
+    if (rc < 0)
+        return rc;
+    f->conn = sl_link_open(route, f, connect_ms);
+    if (!f->conn)
+        return SL_E_NOMEM;
+    change_state(f, SL_FETCH_DIALING);
+    return SL_OK;
+}
+
 struct sl_fetch *sl_fetch_start(struct sl_fetch_client *client,
                                 const struct sl_fetch_request *request,
                                 const struct sl_fetch_events *events, void *ctx) {
+    const struct sl_fetch_origin *origin = request->origin;
+    struct sl_fetch_route *route = request->no_proxy ? origin->direct : origin->usual;
     struct sl_fetch *f = take_spare(client);
     if (!f)
         return NULL;
-    if (sl_fetch_setup(f, request) < 0 || watch_limits(f) < 0) {
-        sl_list_remove(&f->link);
-        sl_fetch_free(f);
-        return NULL;
-    }
+    if (sl_fetch_write_head(&client->head, request, route, client->user_agent,
+                            request->body ? sl_chain_len(request->body) : 0) < 0)
+        goto fail;
+    set_up(f, request);
+    if (watch_limits(f) < 0)
+        goto fail;
     f->events = *events;
     f->ctx = ctx;
+    if (connect_it(f, route, request->connect_ms) < 0)
+        goto fail;
     client->stats.started++;
     client->stats.in_flight++;
-    if (client->depth > 0)
-        change_state(f, SL_FETCH_QUEUED);
-    else
-        attach(f);
     return f;
+fail:
+    let_go(f);
+    fetch_free(f);
+    return NULL;
 }
 
 void sl_fetch_pause(struct sl_fetch *f) {
-    f->paused = true; /* curl learns of it when it has bytes: what it reads then, it keeps */
+    f->paused = true; /* what the kernel has for it stays there from the next event on */
 }
 
 void sl_fetch_resume(struct sl_fetch *f) {
@@ -430,22 +557,16 @@ void sl_fetch_resume(struct sl_fetch *f) {
         return;
     f->paused = false;
     f->active_at = f->client->loop->now;
-    if (!f->held || f->state != SL_FETCH_RUNNING || sl_list_linked(&f->resume_link))
-        return;
-    sl_list_push_back(&f->client->resumes, &f->resume_link);
-    sl_loop_want(f->client->loop, SL_TURN_TRANSFERS);
+    if (f->state == SL_FETCH_RUNNING && f->client->feeding != f)
+        look_again(f);
 }
 
 void sl_fetch_cancel(struct sl_fetch *f) {
     if (f->state == SL_FETCH_REPORTING)
         return; /* its last event: it is freed behind it */
     assert(f->state != SL_FETCH_SPARE && f->state != SL_FETCH_DROPPED);
-    if (f->state == SL_FETCH_RUNNING) {
-        if (f->client->depth > 0) {
-            change_state(f, SL_FETCH_DROPPED);
-            return;
-        }
-        detach(f);
-    }
-    release(f);
+    if (f->client->feeding == f)
+        change_state(f, SL_FETCH_DROPPED);
+    else
+        release(f);
 }

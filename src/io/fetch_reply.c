@@ -1,159 +1,263 @@
 /*
- * Response heads and bodies as curl delivers them: header lines one by one, of each 1xx response,
- * then of the final one, then (after a chunked body) trailers; body bytes without transfer coding.
+ * llhttp finds where heads, bodies and messages end; header lines are read here, from the bytes as
+ * they came. The parser is paused at the end of each head, of each message, and where an event says
+ * stop; a head that came in one piece is read where it lies.
  *
- * Lines are gathered as they are and split once, when the head is complete.
+ *   head ──1xx──▶ (message end) ──▶ head ──▶ body ──▶ message end: done
+ *
+ * llhttp is strict here: a length given twice, a length beside chunks, and whatever else two
+ * readers could take differently, is refused.
  */
-#include "io/fetch_impl.h"
-#include "sluice/base/mem.h"
+#include "io/fetch_reply.h"
 
-/* "HTTP/1.1 200 OK": curl has checked its form; -1 if it let something else pass. */
-static int parse_status(struct sl_slice line) {
-    struct sl_slice rest = sl_slice_skip(line, sl_slice_find(line, ' ') + 1);
-    uint64_t status;
-    return sl_slice_u64(sl_slice_head(rest, 3), &status) && status >= 100 ? (int)status : -1;
+#include <assert.h>
+#include <string.h>
+
+enum stop { STOP_NONE, STOP_HEAD, STOP_BODY, STOP_END };
+
+static int on_headers_complete(llhttp_t *parser) {
+    struct sl_reply *r = parser->data;
+    r->stop = STOP_HEAD;
+    return HPE_PAUSED;
 }
 
-static struct sl_slice without_line_end(struct sl_slice line) {
-    while (line.len > 0 && (line.ptr[line.len - 1] == '\n' || line.ptr[line.len - 1] == '\r'))
-        line.len--;
-    return line;
+static int on_body(llhttp_t *parser, const char *at, size_t len) {
+    struct sl_reply *r = parser->data;
+    if (len == 0)
+        return HPE_OK; /* it was asked whether the body ends here */
+    r->delivered = true;
+    if (r->events->on_body(r->ctx, sl_slice_of(at, len)))
+        return HPE_OK;
+    r->stop = STOP_BODY;
+    return HPE_PAUSED;
 }
+
+static int on_message_complete(llhttp_t *parser) {
+    struct sl_reply *r = parser->data;
+    r->stop = STOP_END;
+    return HPE_PAUSED;
+}
+
+/* Of the head and of trailers, together. */
+static int on_line(llhttp_t *parser) {
+    struct sl_reply *r = parser->data;
+    return ++r->lines > SL_REPLY_LINES_MAX ? -1 : 0;
+}
+
+static llhttp_settings_t settings = {.on_headers_complete = on_headers_complete,
+                                     .on_header_value_complete = on_line,
+                                     .on_body = on_body,
+                                     .on_message_complete = on_message_complete};
+
+void sl_reply_init(struct sl_reply *r, const struct sl_reply_events *events, void *ctx) {
+    *r = (struct sl_reply){.events = events, .ctx = ctx};
+    sl_buf_init(&r->head, SL_REPLY_HEAD_MAX);
+    sl_reply_begin(r, false);
+}
+
+void sl_reply_done(struct sl_reply *r) {
+    sl_buf_done(&r->head);
+}
+
+static void begin_message(struct sl_reply *r) {
+    llhttp_init(&r->parser, HTTP_RESPONSE, &settings);
+    r->parser.data = r;
+    r->has_head = r->interim = false;
+    sl_buf_done(&r->head);
+    r->lines = 0;
+}
+
+void sl_reply_begin(struct sl_reply *r, bool bodiless) {
+    begin_message(r);
+    r->bodiless = bodiless;
+    r->keep = r->fed = false;
+    r->barren = 0;
+    r->why = NULL;
+}
+
+static const char too_large[] = "the response head is too large";
+static const char malformed[] = "the response head is malformed";
+
+static int refuse(struct sl_reply *r, const char *why) {
+    r->why = why;
+    return SL_E_PROTOCOL;
+}
+
+static int refuse_malformed(struct sl_reply *r, llhttp_errno_t error) {
+    if (error == HPE_CB_HEADER_VALUE_COMPLETE)
+        return refuse(r, too_large);
+    if (r->has_head)
+        return refuse(r, "the response's chunks are malformed");
+    bool http = error != HPE_INVALID_CONSTANT && error != HPE_INVALID_VERSION;
+    return refuse(r, http ? malformed : "the answer is not HTTP");
+}
+
+/* ---- heads */
 
 static bool is_blank(char c) {
     return c == ' ' || c == '\t';
 }
 
-/* A line that begins with a blank goes on the one before (obs-fold, RFC 9112 5.2): its line end
- * becomes blanks, so that the value is one run of bytes. */
-static void unfold(struct sl_fetch *f) {
-    char *p = f->head.ptr;
-    for (size_t i = 0; i + 1 < f->head.len; i++)
-        if (p[i] == '\n' && is_blank(p[i + 1])) {
-            p[i] = ' ';
-            if (i > 0 && p[i - 1] == '\r')
-                p[i - 1] = ' ';
-        }
+/* The length of the first line with its end. A line that begins with a blank goes on the one before
+ * (obs-fold, RFC 9112 5.2): the line end between them becomes blanks. */
+static size_t first_line(char *p, size_t len) {
+    for (size_t from = 0;;) {
+        char *end = memchr(p + from, '\n', len - from);
+        if (!end)
+            return len;
+        from = (size_t)(end - p) + 1;
+        if (from == len || !is_blank(p[from]))
+            return from;
+        *end = ' ';
+        if (end > p && end[-1] == '\r')
+            end[-1] = ' ';
+    }
 }
 
-static int reserve_headers(struct sl_fetch *f, size_t count) {
-    if (count <= f->header_cap)
+/* There are no more than on_line has let pass. llhttp takes a line without a name for a header. */
+static int split_lines(char *p, size_t len, struct sl_fetch_header *headers, size_t *count) {
+    *count = 0;
+    for (size_t n; len > 0; p += n, len -= n) {
+        n = first_line(p, len);
+        struct sl_slice line = sl_slice_of(p, n);
+        while (line.len > 0 && (line.ptr[line.len - 1] == '\n' || line.ptr[line.len - 1] == '\r'))
+            line.len--;
+        size_t colon = sl_slice_find(line, ':');
+        if (colon == line.len)
+            continue; /* the empty line at the end: llhttp lets nothing else pass */
+        if (colon == 0)
+            return SL_E_PROTOCOL;
+        assert(*count < SL_REPLY_LINES_MAX);
+        headers[(*count)++] = (struct sl_fetch_header){
+            sl_slice_head(line, colon), sl_slice_trim(sl_slice_skip(line, colon + 1))};
+    }
+    return SL_OK;
+}
+
+/* Empty lines before the status line are no part of it (RFC 9112 2.2, said of requests). */
+static size_t status_line(const char *p, size_t len) {
+    size_t at = 0;
+    while (at < len && (p[at] == '\r' || p[at] == '\n'))
+        at++;
+    return at + sl_slice_find(sl_slice_of(p + at, len - at), '\n') + 1;
+}
+
+/* Whatever length it tells (RFC 9112 6.3): llhttp would wait for one. */
+static bool has_no_body(const struct sl_reply *r, int status) {
+    return r->bodiless || status < 200 || status == 204 || status == 304;
+}
+
+static int take_head(struct sl_reply *r, char *p, size_t len, bool *go_on) {
+    struct sl_fetch_header headers[SL_REPLY_LINES_MAX];
+    llhttp_t *parser = &r->parser;
+    struct sl_fetch_head head = {
+        .status = parser->status_code, .headers = headers, .content_length = -1};
+    if (parser->http_major != 1)
+        return refuse(r, "the answer is not HTTP/1");
+    if (head.status < 100 || head.status == 101)
+        return refuse(r, "the response's status is none for this request");
+    r->interim = head.status < 200;
+    if (has_no_body(r, head.status))
+        parser->flags |= F_SKIPBODY;
+    if (r->interim)
         return SL_OK;
-    struct sl_fetch_header *more = sl_realloc(f->headers, count * sizeof(*more));
-    if (!more)
-        return SL_E_NOMEM;
-    f->headers = more;
-    f->header_cap = count;
+    size_t from = status_line(p, len);
+    if (split_lines(p + from, len - from, headers, &head.header_count) < 0 ||
+        parser->content_length > INT64_MAX)
+        return refuse(r, malformed);
+    if (parser->flags & F_CONTENT_LENGTH)
+        head.content_length = (int64_t)parser->content_length;
+    r->has_head = true;
+    r->keep = llhttp_should_keep_alive(parser);
+    *go_on = r->events->on_head(r->ctx, &head);
     return SL_OK;
 }
 
-/* A length that is given twice must be the same (RFC 9112 6.3). */
-static int note_length(int64_t *length, struct sl_slice value) {
-    uint64_t n;
-    if (!sl_slice_u64(value, &n) || n > INT64_MAX || (*length >= 0 && (uint64_t)*length != n))
-        return SL_E_PROTOCOL;
-    *length = (int64_t)n;
-    return SL_OK;
+static int store_head(struct sl_reply *r, struct sl_slice part) {
+    int rc = sl_buf_add(&r->head, part);
+    if (rc == SL_E_LIMIT)
+        return refuse(r, too_large);
+    if (rc < 0)
+        r->why = "out of memory";
+    return rc;
 }
 
-static int split_head(struct sl_fetch *f, struct sl_fetch_head *head) {
-    int rc = reserve_headers(f, f->lines);
+static int finish_head(struct sl_reply *r, char *p, size_t len, bool *go_on) {
+    if (r->head.len == 0)
+        return take_head(r, p, len, go_on);
+    int rc = store_head(r, sl_slice_of(p, len));
+    if (rc == SL_OK)
+        rc = take_head(r, r->head.ptr, r->head.len, go_on);
+    sl_buf_done(&r->head);
+    return rc;
+}
+
+/* ---- driving llhttp */
+
+/* The parser has paused behind the first `len` bytes at p. */
+static int on_stop(struct sl_reply *r, char *p, size_t len, bool *go_on) {
+    int stop = r->stop;
+    llhttp_resume(&r->parser);
+    switch (stop) {
+    case STOP_HEAD:
+        return finish_head(r, p, len, go_on);
+    case STOP_BODY:
+        *go_on = false;
+        return SL_REPLY_MORE;
+    default:
+        if (!r->interim)
+            return SL_REPLY_DONE;
+        begin_message(r);
+        return SL_REPLY_MORE;
+    }
+}
+
+/* After an event said stop nothing more is parsed, unless nothing is left: then llhttp is asked
+ * once more, because the end of a message costs no byte. */
+static int run(struct sl_reply *r, char *bytes, size_t len, size_t *used) {
+    bool go_on = true;
+    size_t at = 0;
+    for (;;) {
+        llhttp_errno_t error = llhttp_execute(&r->parser, bytes + at, len - at);
+        if (error == HPE_OK) {
+            *used = len;
+            int rc =
+                r->has_head || at == len ? SL_OK : store_head(r, sl_slice_of(bytes + at, len - at));
+            return rc < 0 ? rc : go_on ? SL_REPLY_MORE : SL_REPLY_HELD;
+        }
+        if (error != HPE_PAUSED)
+            return refuse_malformed(r, error);
+        size_t step = (size_t)(llhttp_get_error_pos(&r->parser) - (bytes + at));
+        int rc = on_stop(r, bytes + at, step, &go_on);
+        at += step;
+        *used = at;
+        if (rc != SL_REPLY_MORE)
+            return rc;
+        if (!go_on && at < len)
+            return SL_REPLY_HELD;
+    }
+}
+
+int sl_reply_feed(struct sl_reply *r, char *bytes, size_t len, size_t *used) {
+    size_t taken = 0;
+    r->fed = true;
+    r->delivered = false;
+    int rc = run(r, bytes, len, &taken);
     if (rc < 0)
         return rc;
-    unfold(f);
-    struct sl_slice rest = sl_buf_slice(&f->head), line;
-    bool chunked = false;
-    head->content_length = -1;
-    head->header_count = 0;
-    sl_slice_split(&rest, '\n', &line);
-    head->status = parse_status(line);
-    while (sl_slice_split(&rest, '\n', &line)) {
-        line = without_line_end(line);
-        size_t colon = sl_slice_find(line, ':');
-        if (colon == 0 || colon == line.len)
-            continue; /* the last line, or one that is no header */
-        struct sl_fetch_header *h = &f->headers[head->header_count++];
-        h->name = sl_slice_head(line, colon);
-        h->value = sl_slice_trim(sl_slice_skip(line, colon + 1));
-        if (h->name.len == 14 && sl_slice_ieq(h->name, SL_LIT("Content-Length"))) {
-            if (note_length(&head->content_length, h->value) < 0)
-                return SL_E_PROTOCOL;
-        } else if (h->name.len == 17 && sl_slice_ieq(h->name, SL_LIT("Transfer-Encoding"))) {
-            chunked = true;
-        }
-    }
-    if (chunked)
-        head->content_length = -1;
-    head->headers = f->headers;
-    return head->status < 0 ? SL_E_PROTOCOL : SL_OK;
+    r->barren = r->delivered ? 0 : r->barren + taken;
+    if (r->barren > SL_REPLY_HEAD_MAX && rc != SL_REPLY_DONE)
+        return refuse(r,
+                      r->has_head ? "the response has no end of what is not its body" : too_large);
+    *used = taken;
+    return rc;
 }
 
-/* The empty line came. */
-static void finish_head(struct sl_fetch *f) {
-    struct sl_fetch_head head;
-    int rc = split_head(f, &head);
-    if (rc < 0 || head.status == 101) {
-        sl_fetch_refuse(f, rc == SL_E_NOMEM ? rc : SL_E_PROTOCOL,
-                        rc == SL_E_NOMEM ? "out of memory" : "the response head is malformed");
-        return;
-    }
-    if (head.status >= 200) {
-        f->phase = SL_FETCH_BODY;
-        f->client->fired = true;
-        f->events.on_head(f->ctx, &head);
-    }
-    sl_buf_clear(&f->head);
-    f->lines = 0;
-}
-
-/* What curl takes for "go on" or "stop". */
-static size_t verdict(const struct sl_fetch *f, size_t taken) {
-    return f->state == SL_FETCH_DROPPED || f->refused ? CURL_WRITEFUNC_ERROR : taken;
-}
-
-size_t sl_fetch_on_header(char *ptr, size_t size, size_t count, void *ctx) {
-    struct sl_fetch *f = ctx;
-    struct sl_slice line = sl_slice_of(ptr, size * count);
-    if (f->state == SL_FETCH_DROPPED)
-        return CURL_WRITEFUNC_ERROR;
-    if (f->phase >= SL_FETCH_BODY) /* trailers */
-        return line.len;
-    f->active_at = f->client->loop->now;
-    int rc = f->lines < SL_FETCH_LINES_MAX ? sl_buf_add(&f->head, line) : SL_E_LIMIT;
-    if (rc < 0)
-        sl_fetch_refuse(f, rc == SL_E_NOMEM ? rc : SL_E_PROTOCOL,
-                        rc == SL_E_NOMEM ? "out of memory" : "the response head is too large");
-    else if (f->lines++ > 0 && without_line_end(line).len == 0)
-        finish_head(f);
-    return verdict(f, line.len);
-}
-
-/* curl reads on while there is something to read, up to 1.6 MB in one go. A fetch that had its
- * share of a turn rests until the next one, so that a fast upstream never holds the loop. */
-static bool had_its_share(struct sl_fetch *f, size_t size) {
-    struct sl_loop *loop = f->client->loop;
-    if (f->turn != loop->turns)
-        f->turn_bytes = 0;
-    f->turn = loop->turns;
-    if (f->turn_bytes >= SL_FETCH_TURN_BYTES) {
-        sl_list_push_back(&f->client->resumes, &f->resume_link);
-        sl_loop_want(loop, SL_TURN_TRANSFERS);
-        return true;
-    }
-    f->turn_bytes += size;
-    return false;
-}
-
-size_t sl_fetch_on_body(char *ptr, size_t size, size_t count, void *ctx) {
-    struct sl_fetch *f = ctx;
-    if (f->state == SL_FETCH_DROPPED)
-        return CURL_WRITEFUNC_ERROR;
-    if (f->paused || had_its_share(f, size * count)) {
-        f->held = true;
-        return CURL_WRITEFUNC_PAUSE;
-    }
-    f->active_at = f->client->loop->now;
-    f->client->fired = true;
-    f->events.on_data(f->ctx, sl_slice_of(ptr, size * count));
-    return verdict(f, size * count);
+int sl_reply_eof(struct sl_reply *r) {
+    if (!r->has_head)
+        return refuse(r, r->fed ? "the response head was cut short" : "there was no answer");
+    if (llhttp_message_needs_eof(&r->parser))
+        return SL_REPLY_DONE;
+    r->why = "the response body was cut short";
+    return SL_E_EOF;
 }

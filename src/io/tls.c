@@ -7,14 +7,12 @@
  * client whose ALPN names none of ours (RFC 7301 3.2: it means to speak another protocol), keys
  * behind a passphrase (nobody is there to type it).
  */
-#include "io/tls.h"
-
 #include <assert.h>
 #include <openssl/bio.h>
 #include <openssl/err.h>
-#include <openssl/ssl.h>
 #include <stdio.h>
 
+#include "io/tls_impl.h"
 #include "sluice/base/mem.h"
 
 /* A write of two records, or the longest flight of a handshake (a chain of certificates). */
@@ -22,17 +20,6 @@
 
 static _Thread_local char output[OUTPUT_MAX];
 static _Thread_local size_t output_len;
-
-struct sl_tls {
-    SSL_CTX *ctx;
-    unsigned refs;
-};
-
-struct sl_tls_session {
-    char *subject; /* of the peer, once asked for */
-    SSL *ssl;
-    struct sl_slice input;
-};
 
 static const char ciphers[] = "ECDHE-ECDSA-AES128-GCM-SHA256:ECDHE-RSA-AES128-GCM-SHA256:"
                               "ECDHE-ECDSA-AES256-GCM-SHA384:ECDHE-RSA-AES256-GCM-SHA384:"
@@ -111,7 +98,7 @@ static int no_passphrase(char *out, int size, int writing, void *arg) {
     return 0;
 }
 
-static const char *last_reason(void) {
+const char *sl_tls_reason(void) {
     const char *reason = ERR_reason_error_string(ERR_peek_last_error());
     return reason ? reason : "unknown reason";
 }
@@ -121,11 +108,11 @@ static int use_certificate(SSL_CTX *ctx, const struct sl_tls_settings *settings,
     SSL_CTX_set_default_passwd_cb(ctx, no_passphrase);
     if (!SSL_CTX_use_certificate_chain_file(ctx, settings->certificate)) {
         snprintf(why, why_size, "cannot use certificate file %s: %s", settings->certificate,
-                 last_reason());
+                 sl_tls_reason());
         return SL_E_INVALID;
     }
     if (!SSL_CTX_use_PrivateKey_file(ctx, settings->key, SSL_FILETYPE_PEM)) {
-        snprintf(why, why_size, "cannot use key file %s: %s", settings->key, last_reason());
+        snprintf(why, why_size, "cannot use key file %s: %s", settings->key, sl_tls_reason());
         return SL_E_INVALID;
     }
     if (!SSL_CTX_check_private_key(ctx)) {
@@ -141,7 +128,7 @@ static int ask_clients(SSL_CTX *ctx, const char *client_ca, char *why, size_t wh
     STACK_OF(X509_NAME) *names = SSL_load_client_CA_file(client_ca);
     if (!names || !SSL_CTX_load_verify_locations(ctx, client_ca, NULL)) {
         sk_X509_NAME_pop_free(names, X509_NAME_free);
-        snprintf(why, why_size, "cannot use client CA file %s: %s", client_ca, last_reason());
+        snprintf(why, why_size, "cannot use client CA file %s: %s", client_ca, sl_tls_reason());
         return SL_E_INVALID;
     }
     SSL_CTX_set_client_CA_list(ctx, names); /* takes names */
@@ -154,29 +141,28 @@ static int ask_clients(SSL_CTX *ctx, const char *client_ca, char *why, size_t wh
     return SL_OK;
 }
 
-static SSL_CTX *new_context(void) {
-    SSL_CTX *ctx = SSL_CTX_new(TLS_server_method());
+SSL_CTX *sl_tls_context_new(const SSL_METHOD *method) {
+    SSL_CTX *ctx = SSL_CTX_new(method);
     if (!ctx)
         return NULL;
-    if (!SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) ||
-        !SSL_CTX_set_strict_cipher_list(ctx, ciphers)) {
+    if (!SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) || !session_bio()) {
         SSL_CTX_free(ctx);
         return NULL;
     }
-    SSL_CTX_set_alpn_select_cb(ctx, select_alpn, NULL);
-    SSL_CTX_set_session_cache_mode(ctx,
-                                   SSL_SESS_CACHE_OFF); /* tickets keep the state at the client */
     return ctx;
 }
 
 struct sl_tls *sl_tls_new(const struct sl_tls_settings *settings, char *why, size_t why_size) {
     ERR_clear_error();
     struct sl_tls *tls = sl_calloc(1, sizeof(*tls));
-    SSL_CTX *ctx = new_context();
-    if (!tls || !ctx || !session_bio()) {
+    SSL_CTX *ctx = sl_tls_context_new(TLS_server_method());
+    if (!tls || !ctx || !SSL_CTX_set_strict_cipher_list(ctx, ciphers)) {
         snprintf(why, why_size, "out of memory");
         goto fail;
     }
+    SSL_CTX_set_alpn_select_cb(ctx, select_alpn, NULL);
+    SSL_CTX_set_session_cache_mode(ctx,
+                                   SSL_SESS_CACHE_OFF); /* tickets keep the state at the client */
     if (use_certificate(ctx, settings, why, why_size) < 0)
         goto fail;
     if (settings->client_ca && ask_clients(ctx, settings->client_ca, why, why_size) < 0)
@@ -208,7 +194,7 @@ void sl_tls_free(struct sl_tls *tls) {
 
 /* ---- sessions ---- */
 
-struct sl_tls_session *sl_tls_session_new(struct sl_tls *tls) {
+struct sl_tls_session *sl_tls_session_make(struct sl_tls *tls) {
     struct sl_tls_session *session = sl_calloc(1, sizeof(*session));
     if (!session)
         return NULL;
@@ -221,9 +207,15 @@ struct sl_tls_session *sl_tls_session_new(struct sl_tls *tls) {
     }
     BIO_set_data(bio, session);
     BIO_set_init(bio, 1);
-    SSL_set_bio(session->ssl, bio, bio); /* takes bio */
-    SSL_set_accept_state(session->ssl);
+    SSL_set_bio(session->ssl, bio, bio);            /* takes bio */
     SSL_set_shed_handshake_config(session->ssl, 1); /* memory of no use once it is open */
+    return session;
+}
+
+struct sl_tls_session *sl_tls_session_new(struct sl_tls *tls) {
+    struct sl_tls_session *session = sl_tls_session_make(tls);
+    if (session)
+        SSL_set_accept_state(session->ssl);
     return session;
 }
 

@@ -15,6 +15,22 @@
 struct sl_tls_session;
 
 struct sl_tls *sl_tls_ref(struct sl_tls *tls); /* NULL is fine */
+/* The client's settings: certificates that servers are verified with, PEM. NULL: why says it. */
+SL_NODISCARD struct sl_tls *sl_tls_client_new(const char *ca_file, char *why, size_t why_size);
+
+/* The last ticket that a server gave, for the next session with it. Zeroed: none yet. It must
+ * outlive the sessions made with it. */
+struct sl_tls_ticket {
+    struct ssl_session_st *last;
+};
+void sl_tls_ticket_done(struct sl_tls_ticket *ticket);
+
+/* The client's side of one connection, to a server that must prove to be host (a name, or an
+ * address without brackets); NULL when out of memory, or if host is empty. */
+SL_NODISCARD struct sl_tls_session *sl_tls_session_connect(struct sl_tls *tls, const char *host,
+                                                           struct sl_tls_ticket *ticket);
+/* After a client's handshake failed: SL_E_DENIED if it was the certificate, else SL_E_IO. */
+int sl_tls_failure(const struct sl_tls_session *session, char *why, size_t why_size);
 /* The server's side of one connection; NULL when out of memory. */
 SL_NODISCARD struct sl_tls_session *sl_tls_session_new(struct sl_tls *tls);
 void sl_tls_session_free(struct sl_tls_session *session);

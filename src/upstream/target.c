@@ -49,6 +49,8 @@ struct sl_attempt {
     struct sl_fetch *fetch;
     bool paused;
     char signed_by[132]; /* access key id; empty for an API key */
+    int64_t skew_ms;     /* as it was when this was signed */
+    bool misdated;
 };
 
 struct plane {
@@ -213,7 +215,7 @@ static void release(struct sl_attempt *a) {
 
 static void report(struct sl_attempt *a, int error, enum sl_fetch_phase phase, const char *why) {
     a->state = REPORTING;
-    a->events.on_done(a->ctx, &(struct sl_attempt_result){error, phase, why});
+    a->events.on_done(a->ctx, &(struct sl_attempt_result){error, phase, why, a->misdated});
     release(a);
 }
 
@@ -235,6 +237,7 @@ static void learn(struct sl_attempt *a, const struct sl_fetch_head *head) {
             int64_t off = date - (t->loop->wall_ms + t->skew_ms);
             if (off >= SKEW_TOLERATED_MS || off <= -SKEW_TOLERATED_MS)
                 t->skew_ms = date - t->loop->wall_ms;
+            a->misdated = a->skew_ms != t->skew_ms; /* or another's refusal told it meanwhile */
         }
         break;
     }
@@ -269,6 +272,7 @@ static int dispatch(struct sl_attempt *a, const struct sl_credentials *credentia
     id = id < sizeof(a->signed_by) ? id : 0; /* IAM's have at most 128 bytes */
     memcpy(a->signed_by, credentials->access_key_id.ptr, id);
     a->signed_by[id] = '\0';
+    a->skew_ms = t->skew_ms;
     const struct sl_fetch_request request = {.origin = t->planes[call->plane].origin,
                                              .method = call->method,
                                              .target = call->target,

@@ -1,11 +1,11 @@
 /*
- * HTTP requests to others: curl_multi on the loop. HTTP/1.1, kept-alive connections, proxies from
- * the environment, certificates always verified. One fetch is one attempt: a request is never
- * silently sent twice.
+ * HTTP requests to others: libcurl makes the connections, TLS and HTTP/1.1 are spoken here.
+ * Kept-alive connections, proxies from the environment, certificates always verified. One fetch is
+ * one attempt: a request is never silently sent twice.
  *
  * Events come in order on_head, on_data…, on_done; on_done exactly once unless cancelled.
- * All are fired from the loop (curl's callbacks and the turn), never from inside sl_fetch_start.
- * Inside any of them sl_fetch_pause, _resume and _cancel are allowed.
+ * All are fired from the loop (as bytes come in, and in the turn), never from inside
+ * sl_fetch_start. Inside any of them sl_fetch_pause, _resume and _cancel are allowed.
  */
 #ifndef SLUICE_IO_FETCH_H
 #define SLUICE_IO_FETCH_H
@@ -18,7 +18,7 @@ struct sl_fetch_origin;
 struct sl_fetch;
 
 struct sl_fetch_client_settings {
-    uint32_t max_in_flight; /* sizes curl's connection cache */
+    uint32_t max_in_flight; /* bounds the connections that idle */
     const char *user_agent; /* used where a request brings none; NULL: none sent */
 };
 
@@ -34,7 +34,8 @@ SL_NODISCARD struct sl_fetch_origin *sl_fetch_origin_new(struct sl_fetch_client 
                                                          const char *url, const char *ca_file);
 /* "host" or "host:port" (port only if not the scheme's default): what the Host header says. */
 struct sl_slice sl_fetch_origin_authority(const struct sl_fetch_origin *origin);
-void sl_fetch_origin_free(struct sl_fetch_origin *origin); /* once no fetch uses it */
+/* Closes its idle connections; fetches that use it go on. */
+void sl_fetch_origin_free(struct sl_fetch_origin *origin);
 
 struct sl_fetch_header {
     struct sl_slice name, value;
@@ -89,8 +90,7 @@ struct sl_fetch_events {
 SL_NODISCARD struct sl_fetch *sl_fetch_start(struct sl_fetch_client *client,
                                              const struct sl_fetch_request *request,
                                              const struct sl_fetch_events *events, void *ctx);
-/* Stops on_data; what is in curl's hands may come once more on resume. TCP's window does the rest.
- */
+/* Stops on_data; what was received already comes on resume. TCP's window does the rest. */
 void sl_fetch_pause(struct sl_fetch *fetch);
 void sl_fetch_resume(struct sl_fetch *fetch);
 /* No event after this; the connection is closed unless the response was complete. */

@@ -31,6 +31,9 @@ struct sl_attempt_result {
     int error; /* as in sl_fetch_result; SL_E_DENIED with phase SL_FETCH_RESOLVE: no credentials */
     enum sl_fetch_phase phase;
     const char *why;
+    /* Refused for the date it was signed with, because our clock is wrong. By how much is known
+     * now: sent again, it is signed with AWS's date. */
+    bool misdated;
 };
 struct sl_attempt_events {
     void (*on_head)(void *ctx, const struct sl_fetch_head *head);

@@ -546,8 +546,10 @@ static void test_learns_the_clock(void **state) {
         server_offset_ms = offsets[i];
         run(&seen, &call);
         assert_int_equal(seen.status, moved ? 403 : 200);
+        assert_int_equal(seen.result.misdated, moved);
         run(&seen, &call);
         assert_int_equal(seen.status, 200);
+        assert_false(seen.result.misdated);
     }
     sl_chain_done(&call.body);
     stop();
@@ -576,6 +578,7 @@ static void test_small_offsets_teach_nothing(void **state) {
     init_call(&call, "x");
     for (int i = 0; i < 2; i++) {
         run(&seen, &call);
+        assert_false(seen.result.misdated);
         assert_int_equal(sl_clock_parse_iso(amz_date, strlen(amz_date), &at), SL_OK);
         assert_true(at <= rig.loop.wall_ms && at > rig.loop.wall_ms - 30000);
     }
