@@ -7,15 +7,20 @@
 #include <string.h>
 
 #include "sluice/base/mem.h"
+#include "sluice/base/slab.h"
 
 #define FIRST_BLOCK   2048
 #define LARGEST_BLOCK 65536
+#define FIRST_BLOCKS  512 /* that may wait for the next arena: 1 MiB */
 
 struct sl_arena_block {
     struct sl_arena_block *next;
     size_t size;
     _Alignas(16) char bytes[];
 };
+
+static _Thread_local struct sl_slab first_blocks = {
+    .size = sizeof(struct sl_arena_block) + FIRST_BLOCK, .keep = FIRST_BLOCKS};
 
 void sl_arena_init(struct sl_arena *arena, size_t max) {
     *arena = (struct sl_arena){.max = max};
@@ -24,7 +29,10 @@ void sl_arena_init(struct sl_arena *arena, size_t max) {
 void sl_arena_done(struct sl_arena *arena) {
     for (struct sl_arena_block *block = arena->blocks; block;) {
         struct sl_arena_block *next = block->next;
-        sl_free(block);
+        if (block->size == FIRST_BLOCK)
+            sl_slab_give(&first_blocks, block);
+        else
+            sl_free(block);
         block = next;
     }
     sl_arena_init(arena, arena->max);
@@ -41,7 +49,8 @@ static int add_block(struct sl_arena *arena, size_t need) {
         if (size < need)
             return SL_E_LIMIT;
     }
-    struct sl_arena_block *block = sl_alloc(sizeof(*block) + size);
+    struct sl_arena_block *block =
+        size == FIRST_BLOCK ? sl_slab_take(&first_blocks) : sl_alloc(sizeof(*block) + size);
     if (!block)
         return SL_E_NOMEM;
     block->next = arena->blocks;

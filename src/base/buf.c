@@ -5,15 +5,22 @@
 #include <string.h>
 
 #include "sluice/base/mem.h"
+#include "sluice/base/slab.h"
 
 #define FIRST_CAPACITY 128
+
+/* Most buffers are small and short-lived: up to this capacity they are blocks of the slab. */
+static _Thread_local struct sl_slab first_blocks = {.size = FIRST_CAPACITY, .keep = 512};
 
 void sl_buf_init(struct sl_buf *buf, size_t max) {
     *buf = (struct sl_buf){.max = max};
 }
 
 void sl_buf_done(struct sl_buf *buf) {
-    sl_free(buf->ptr);
+    if (buf->cap <= FIRST_CAPACITY)
+        sl_slab_give(&first_blocks, buf->ptr);
+    else
+        sl_free(buf->ptr);
     sl_buf_init(buf, buf->max);
 }
 
@@ -34,7 +41,8 @@ int sl_buf_reserve(struct sl_buf *buf, size_t extra) {
         cap = cap > SIZE_MAX / 2 ? need : cap * 2;
     if (cap > buf->max)
         cap = buf->max;
-    char *ptr = sl_realloc(buf->ptr, cap);
+    bool first = !buf->ptr && cap <= FIRST_CAPACITY;
+    char *ptr = first ? sl_slab_take(&first_blocks) : sl_realloc(buf->ptr, cap);
     if (!ptr)
         return SL_E_NOMEM;
     buf->ptr = ptr;

@@ -12,17 +12,28 @@
 
 struct pool {
     struct sl_chunk *free;
-    size_t count, size;
+    size_t count, size, keep;
 };
-/* One thread owns all chains. */
-static struct pool pools[2] = {{.size = SL_CHUNK_SMALL}, {.size = SL_CHUNK_LARGE}};
+/* One thread owns all chains. Of each size a few chunks stay pooled, so that steady traffic does
+ * not allocate. */
+static struct pool pools[] = {
+    {.size = SL_CHUNK_SMALL, .keep = 512},
+    {.size = 4096, .keep = 256},
+    {.size = 16384, .keep = 64},
+    {.size = SL_CHUNK_LARGE, .keep = 16},
+};
+
+#define POOLS (sizeof(pools) / sizeof(pools[0]))
 
 static size_t total_size(const struct sl_chunk *chunk) {
     return chunk->cap + sizeof(*chunk);
 }
 
 static struct pool *pool_for(size_t size) {
-    return size == SL_CHUNK_SMALL ? &pools[0] : size == SL_CHUNK_LARGE ? &pools[1] : NULL;
+    for (size_t i = 0; i < POOLS; i++)
+        if (pools[i].size == size)
+            return &pools[i];
+    return NULL;
 }
 
 static struct sl_chunk *take_chunk(size_t size) {
@@ -51,27 +62,23 @@ static void give_chunk(struct sl_chunk *chunk) {
     pool->count++;
 }
 
+static void free_one(struct pool *pool) {
+    struct sl_chunk *chunk = pool->free;
+    pool->free = chunk->next;
+    pool->count--;
+    sl_free(chunk);
+}
+
 void sl_chunk_pool_trim(size_t n) {
-    /* A few chunks stay, so that steady traffic does not allocate. */
-    static const size_t keep[2] = {256, 16};
-    for (int i = 0; i < 2; i++)
-        while (n > 0 && pools[i].count > keep[i]) {
-            struct sl_chunk *chunk = pools[i].free;
-            pools[i].free = chunk->next;
-            pools[i].count--;
-            sl_free(chunk);
-            n--;
-        }
+    for (size_t i = 0; i < POOLS; i++)
+        for (; n > 0 && pools[i].count > pools[i].keep; n--)
+            free_one(&pools[i]);
 }
 
 void sl_chunk_pool_done(void) {
-    for (int i = 0; i < 2; i++)
-        while (pools[i].free) {
-            struct sl_chunk *chunk = pools[i].free;
-            pools[i].free = chunk->next;
-            pools[i].count--;
-            sl_free(chunk);
-        }
+    for (size_t i = 0; i < POOLS; i++)
+        while (pools[i].free)
+            free_one(&pools[i]);
 }
 
 void sl_chain_init(struct sl_chain *chain, struct sl_budget *budget) {
@@ -94,18 +101,20 @@ void sl_chain_done(struct sl_chain *chain) {
     sl_chain_init(chain, chain->budget);
 }
 
-/* The size of the next chunk: small first, in case it is the only one. */
+/* The size of the next chunk: room for n bytes, and for as many as the chain already holds. */
 static size_t next_size(const struct sl_chain *chain, size_t n) {
-    bool small = !chain->last && n <= SL_CHUNK_SMALL - sizeof(struct sl_chunk);
-    return small ? SL_CHUNK_SMALL : SL_CHUNK_LARGE;
+    uint64_t held = sl_chain_len(chain), room = held > n ? held : n;
+    for (size_t i = 0; i < POOLS; i++)
+        if (room <= pools[i].size - sizeof(struct sl_chunk))
+            return pools[i].size;
+    return SL_CHUNK_LARGE;
 }
 
-size_t sl_chain_cost(const struct sl_chain *chain, size_t n) {
-    size_t room = chain->last ? chain->last->cap - chain->last->len : 0;
-    if (n <= room)
-        return 0;
-    size_t size = next_size(chain, n - room), unit = size - sizeof(struct sl_chunk);
-    return (n - room + unit - 1) / unit * size;
+size_t sl_chain_most(size_t n) {
+    static const struct sl_chain empty = {0};
+    /* All chunks but the last are full. Below a large one, at most two of each size are. */
+    size_t chunks = 2 * POOLS + n / (SL_CHUNK_LARGE - sizeof(struct sl_chunk));
+    return n + chunks * sizeof(struct sl_chunk) + next_size(&empty, n);
 }
 
 static void fill(struct sl_chain *chain, struct sl_slice *s) {

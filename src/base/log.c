@@ -27,9 +27,12 @@ static void add(struct sl_buf *line, struct sl_slice s) {
 }
 
 static void add_number(struct sl_buf *line, int64_t number) {
-    char text[24];
-    int len = snprintf(text, sizeof(text), "%lld", (long long)number);
-    add(line, sl_slice_of(text, len > 0 ? (size_t)len : 0));
+    char space[24];
+    struct sl_buf text = {.ptr = space, .cap = sizeof(space), .max = sizeof(space)};
+    uint64_t magnitude = number < 0 ? -(uint64_t)number : (uint64_t)number;
+    if ((number >= 0 || sl_buf_add_byte(&text, '-') == SL_OK) &&
+        sl_buf_add_u64(&text, magnitude) == SL_OK)
+        add(line, sl_buf_slice(&text));
 }
 
 static void add_quoted(struct sl_buf *line, struct sl_slice s) {

@@ -8,11 +8,33 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "sluice/base/slab.h"
+
 /* Other threads (curl's resolver, libuv's pool) may allocate through hooks set to these functions.
  */
 static _Atomic uint64_t countdown;
 static _Atomic uint64_t blocks;
 static _Atomic uint64_t bytes;
+/* Of them, those that wait in this thread's slabs. */
+static _Thread_local uint64_t waiting_blocks, waiting_bytes;
+
+#ifdef __has_feature
+#if __has_feature(address_sanitizer)
+#define __SANITIZE_ADDRESS__
+#endif
+#endif
+#ifdef __SANITIZE_ADDRESS__
+enum { SLABS_KEEP = 0 };
+#else
+enum { SLABS_KEEP = 1 };
+#endif
+
+#define OWN_MAPPING (1024 * 1024)
+
+void sl_mem_setup(void) {
+    mallopt(M_TRIM_THRESHOLD, -1);
+    mallopt(M_MMAP_THRESHOLD, OWN_MAPPING);
+}
 
 static int fails_now(void) {
     if (countdown == 0)
@@ -60,6 +82,31 @@ size_t sl_usable_size(const void *ptr) {
     return malloc_usable_size((void *)ptr);
 }
 
+void *sl_slab_take(struct sl_slab *slab) {
+    void *block = slab->waiting;
+    if (!block)
+        return sl_alloc(slab->size);
+    if (fails_now())
+        return NULL;
+    memcpy(&slab->waiting, block, sizeof(void *));
+    slab->count--;
+    waiting_blocks--;
+    waiting_bytes -= malloc_usable_size(block);
+    return block;
+}
+
+void sl_slab_give(struct sl_slab *slab, void *block) {
+    if (!block || !SLABS_KEEP || slab->count == slab->keep) {
+        sl_free(block);
+        return;
+    }
+    memcpy(block, &slab->waiting, sizeof(void *));
+    slab->waiting = block;
+    slab->count++;
+    waiting_blocks++;
+    waiting_bytes += malloc_usable_size(block);
+}
+
 char *sl_strndup(const char *s, size_t len) {
     char *copy = sl_alloc(len + 1);
     if (copy) {
@@ -80,5 +127,5 @@ uint64_t sl_mem_fail_after(uint64_t next) {
 }
 
 struct sl_mem_stats sl_mem_stats(void) {
-    return (struct sl_mem_stats){.blocks = blocks, .bytes = bytes};
+    return (struct sl_mem_stats){.blocks = blocks - waiting_blocks, .bytes = bytes - waiting_bytes};
 }

@@ -1,11 +1,9 @@
 /* Slices: the comparisons and cuts that are too long to be inline. */
 #include "sluice/base/slice.h"
 
-bool sl_slice_ieq(struct sl_slice a, struct sl_slice b) {
-    if (a.len != b.len)
-        return false;
-    for (size_t i = 0; i < a.len; i++)
-        if (sl_ascii_lower(a.ptr[i]) != sl_ascii_lower(b.ptr[i]))
+bool sl_slice_ieq_bytes(const char *a, const char *b, size_t len) {
+    for (size_t i = 0; i < len; i++)
+        if (sl_ascii_lower(a[i]) != sl_ascii_lower(b[i]))
             return false;
     return true;
 }

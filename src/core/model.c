@@ -23,6 +23,7 @@ static const struct {
     {SL_LIT("cohere.embed"), SL_FAMILY_COHERE_EMBED},
     {SL_LIT("deepseek."), SL_FAMILY_DEEPSEEK},
     {SL_LIT("openai.gpt-oss"), SL_FAMILY_GPT_OSS},
+    {SL_LIT("ai21.j2"), SL_FAMILY_JURASSIC},
 };
 
 /* Geographies of system-defined inference profiles. */

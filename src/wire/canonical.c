@@ -20,6 +20,7 @@
 #include "sluice/wire/canonical.h"
 
 #include "sluice/base/mem.h"
+#include "sluice/base/slab.h"
 
 enum mark {
     MARK_STRING = 0xf5,
@@ -71,7 +72,12 @@ struct sl_canonical {
     uint32_t open, level_cap;
     struct member *members;
     uint32_t count, member_cap;
+    struct level first_levels[FIRST_LEVELS]; /* until more are needed */
+    struct member first_members[FIRST_MEMBERS];
 };
+
+/* Bodies that arrive at once. */
+static _Thread_local struct sl_slab slab = {.size = sizeof(struct sl_canonical), .keep = 256};
 
 static void text_init(struct text *t) {
     t->len = 0;
@@ -243,16 +249,17 @@ static int put_members(struct text *to, const struct member *members, size_t cou
 }
 
 struct sl_canonical *sl_canonical_new(void) {
-    struct sl_canonical *c = sl_alloc(sizeof(*c));
+    struct sl_canonical *c = sl_slab_take(&slab);
     if (!c)
         return NULL;
-    *c = (struct sl_canonical){.level_cap = FIRST_LEVELS, .member_cap = FIRST_MEMBERS};
-    c->levels = sl_alloc(FIRST_LEVELS * sizeof(*c->levels));
-    c->members = sl_alloc(FIRST_MEMBERS * sizeof(*c->members));
-    if (!c->levels || !c->members) {
-        sl_canonical_free(c);
-        return NULL;
-    }
+    c->error = 0;
+    c->complete = c->object = false;
+    text_init(&c->key);
+    c->levels = c->first_levels;
+    c->members = c->first_members;
+    c->level_cap = FIRST_LEVELS;
+    c->member_cap = FIRST_MEMBERS;
+    c->open = c->count = 0;
     c->levels[0].first = 0;
     text_init(&c->levels[0].value);
     return c;
@@ -261,14 +268,24 @@ struct sl_canonical *sl_canonical_new(void) {
 void sl_canonical_free(struct sl_canonical *c) {
     if (!c)
         return;
-    sl_free(c->levels);
-    sl_free(c->members);
-    sl_free(c);
+    if (c->levels != c->first_levels)
+        sl_free(c->levels);
+    if (c->members != c->first_members)
+        sl_free(c->members);
+    sl_slab_give(&slab, c);
+}
+
+/* Twice the room of an array that began within the digest itself; NULL: out of memory. */
+static void *grow(void *array, const void *first, size_t size) {
+    if (array != first)
+        return sl_realloc(array, 2 * size);
+    void *larger = sl_alloc(2 * size);
+    return larger ? memcpy(larger, first, size) : NULL;
 }
 
 static int open_object(struct sl_canonical *c) {
     if (++c->open == c->level_cap) {
-        struct level *levels = sl_realloc(c->levels, 2 * c->level_cap * sizeof(*levels));
+        struct level *levels = grow(c->levels, c->first_levels, c->level_cap * sizeof(*levels));
         if (!levels)
             return SL_E_NOMEM;
         c->levels = levels;
@@ -283,7 +300,8 @@ static int push_member(struct sl_canonical *c) {
     if (c->count == SL_CANONICAL_MEMBERS)
         return SL_E_LIMIT;
     if (c->count == c->member_cap) {
-        struct member *members = sl_realloc(c->members, 2 * c->member_cap * sizeof(*members));
+        struct member *members =
+            grow(c->members, c->first_members, c->member_cap * sizeof(*members));
         if (!members)
             return SL_E_NOMEM;
         c->members = members;
@@ -379,15 +397,14 @@ int sl_canonical_token(struct sl_canonical *c, const struct sl_json_token *token
 }
 
 static int put_outermost(struct sl_canonical *c, const struct sl_slice *names, size_t count) {
-    struct without without = {0};
-    uint8_t *keys = sl_alloc(count * KEY_SIZE);
-    if (!keys)
+    uint8_t *keys = count > 0 ? sl_alloc(count * KEY_SIZE) : NULL;
+    if (count > 0 && !keys)
         return SL_E_NOMEM;
     for (size_t i = 0; i < count; i++) {
         put(&c->key, names[i].ptr, names[i].len);
         text_key(&c->key, keys + i * KEY_SIZE);
     }
-    without = (struct without){keys, count};
+    const struct without without = {keys, count};
     put_mark(&c->levels[0].value, MARK_OBJECT);
     int rc = put_members(&c->levels[0].value, c->members, c->count, &without);
     sl_free(keys);

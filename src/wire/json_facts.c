@@ -10,6 +10,8 @@
  */
 #include "sluice/wire/json.h"
 
+#include <stddef.h>
+
 enum number_part { WHOLE, FRACTION, EXPONENT };
 
 #define MANTISSA_DIGITS 19 /* what surely fits into 64 bits */
@@ -139,8 +141,8 @@ static void on_begin(struct sl_json_facts *f, const struct sl_json_token *token,
     if (set == 0)
         return;
     if (token->event == SL_JSON_ARRAY_BEGIN)
-        f->matching[level + 1] = set & f->any_element[level];
-    for (uint32_t left = set & f->ends[level]; left != 0;) {
+        f->matching[level + 1] = set & f->paths->any_element[level];
+    for (uint32_t left = set & f->paths->ends[level]; left != 0;) {
         struct sl_json_fact *fact = take_fact(f, &left);
         forget(fact);
         fact->start = token->offset;
@@ -157,18 +159,19 @@ static void on_end(struct sl_json_facts *f, const struct sl_json_token *token, u
 
 static void on_key_complete(struct sl_json_facts *f, unsigned depth, uint32_t candidates,
                             struct sl_slice key) {
+    const struct sl_json_paths *paths = f->paths;
     unsigned level = depth - 1;
-    uint32_t match = candidates & f->any_key[level];
-    for (uint32_t left = candidates & f->named[level]; left != 0; left &= left - 1) {
+    uint32_t match = candidates & paths->any_key[level];
+    for (uint32_t left = candidates & paths->named[level]; left != 0; left &= left - 1) {
         int i = __builtin_ctz(left);
-        uint8_t len = f->segments[level][i].len;
+        uint8_t len = paths->segments[level][i].len;
         if (key.len == len &&
-            memcmp(key.ptr, f->facts[i].path + f->segments[level][i].at, len) == 0)
+            memcmp(key.ptr, f->facts[i].path + paths->segments[level][i].at, len) == 0)
             match |= UINT32_C(1) << i;
     }
     f->matching[depth] = match;
     /* If this key was there before, its value is now void. */
-    for (uint32_t left = match & f->plain[level]; left != 0;)
+    for (uint32_t left = match & paths->plain[level]; left != 0;)
         forget(take_fact(f, &left));
 }
 
@@ -178,7 +181,7 @@ static int on_key(struct sl_json_facts *f, const struct sl_json_token *token) {
     f->matching[token->depth] = 0;
     if (above == 0)
         return 0;
-    uint32_t candidates = above & (f->named[level] | f->any_key[level]);
+    uint32_t candidates = above & (f->paths->named[level] | f->paths->any_key[level]);
     if (candidates == 0)
         return 0;
     struct sl_slice key = token->text;
@@ -206,7 +209,7 @@ int sl_json_facts_token(struct sl_json_facts *f, const struct sl_json_token *tok
     }
     if (set == 0)
         return 0;
-    set &= f->ends[token->depth];
+    set &= f->paths->ends[token->depth];
     if (set == 0)
         return 0;
     switch (token->event) {
@@ -228,8 +231,7 @@ static int on_token(void *ctx, const struct sl_json_token *token) {
 }
 
 /* Enters one path into the sets. */
-static int add_path(struct sl_json_facts *f, size_t index) {
-    const char *path = f->facts[index].path;
+static int add_path(struct sl_json_paths *p, const char *path, size_t index) {
     struct sl_slice rest = sl_slice_str(path), segment;
     uint32_t bit = UINT32_C(1) << index;
     size_t level = 0;
@@ -241,36 +243,49 @@ static int add_path(struct sl_json_facts *f, size_t index) {
             return SL_E_LIMIT;
         bool key = sl_slice_eq(segment, SL_LIT("*")), element = sl_slice_eq(segment, SL_LIT("[]"));
         plain = plain && !key && !element;
-        *(key ? &f->any_key[level] : element ? &f->any_element[level] : &f->named[level]) |= bit;
-        f->plain[level] |= plain ? bit : 0;
-        f->segments[level][index].at = (uint8_t)(segment.ptr - path);
-        f->segments[level][index].len = (uint8_t)segment.len;
+        *(key ? &p->any_key[level] : element ? &p->any_element[level] : &p->named[level]) |= bit;
+        p->plain[level] |= plain ? bit : 0;
+        p->segments[level][index].at = (uint8_t)(segment.ptr - path);
+        p->segments[level][index].len = (uint8_t)segment.len;
         level++;
     }
-    f->ends[level] |= bit;
+    p->ends[level] |= bit;
     return 0;
 }
 
-int sl_json_facts_init(struct sl_json_facts *f, struct sl_json_fact *facts, size_t count,
-                       size_t text_max) {
-    *f = (struct sl_json_facts){0};
-    sl_buf_init(&f->key, SL_JSON_MAX_SEGMENT + 1);
+int sl_json_paths_init(struct sl_json_paths *paths, const struct sl_json_fact *facts,
+                       size_t count) {
+    *paths = (struct sl_json_paths){0};
     if (count > SL_JSON_MAX_FACTS)
         return SL_E_LIMIT;
+    int rc = 0;
+    for (size_t i = 0; rc == 0 && i < count; i++)
+        rc = add_path(paths, facts[i].path, i);
+    return rc;
+}
+
+void sl_json_facts_begin(struct sl_json_facts *f, const struct sl_json_paths *paths,
+                         struct sl_json_fact *facts, size_t count, size_t text_max) {
+    memset(f, 0, offsetof(struct sl_json_facts, own));
+    sl_buf_init(&f->key, SL_JSON_MAX_SEGMENT + 1);
+    f->paths = paths;
     f->facts = facts;
-    for (size_t i = 0; i < count; i++) {
-        int rc = add_path(f, i);
-        if (rc != 0)
-            return rc;
-    }
+    f->count = count;
     for (size_t i = 0; i < count; i++) {
         sl_buf_init(&facts[i].text, text_max);
         forget(&facts[i]);
     }
-    f->count = count; /* from here on _done has texts to free */
     f->matching[0] = count > 0 ? UINT32_MAX >> (32 - count) : 0;
     sl_json_init(&f->tokenizer, on_token, f);
-    return 0;
+}
+
+int sl_json_facts_init(struct sl_json_facts *f, struct sl_json_fact *facts, size_t count,
+                       size_t text_max) {
+    *f = (struct sl_json_facts){0}; /* _done is safe if paths are refused */
+    int rc = sl_json_paths_init(&f->own, facts, count);
+    if (rc == 0)
+        sl_json_facts_begin(f, &f->own, facts, count, text_max);
+    return rc;
 }
 
 int sl_json_facts_feed(struct sl_json_facts *f, struct sl_slice in) {

@@ -9,8 +9,8 @@
  *                                               is dropped
  *
  * Chunks come from a pool shared by the process, so that 25 MB bodies neither
- * return to the kernel in one long call nor fragment the heap. The first chunk is
- * small (SL_CHUNK_SMALL): most bodies fit it.
+ * return to the kernel in one long call nor fragment the heap. They grow with what
+ * the chain holds: at most about as much is taken again as is in use.
  */
 #ifndef SLUICE_BASE_CHAIN_H
 #define SLUICE_BASE_CHAIN_H
@@ -23,8 +23,8 @@
 #include "sluice/base/error.h"
 #include "sluice/base/slice.h"
 
-#define SL_CHUNK_SMALL 4096  /* bytes a small chunk takes, its header included */
-#define SL_CHUNK_LARGE 65536 /* bytes every further chunk takes */
+#define SL_CHUNK_SMALL 512   /* bytes the smallest chunk takes, its header included */
+#define SL_CHUNK_LARGE 65536 /* bytes the largest one takes */
 
 struct sl_chunk {
     struct sl_chunk *next;
@@ -55,8 +55,8 @@ static inline uint64_t sl_chain_len(const struct sl_chain *chain) {
 }
 /* Appends a copy. All or nothing; SL_E_NOMEM when the budget or memory is out. */
 SL_NODISCARD int sl_chain_add(struct sl_chain *chain, struct sl_slice s);
-/* What budget an append of n bytes would take now. */
-size_t sl_chain_cost(const struct sl_chain *chain, size_t n);
+/* The most budget that n bytes take, in whatever pieces they are appended. */
+size_t sl_chain_most(size_t n);
 /* Up to max slices from the cursor on; returns their number, 0 at the end. Nothing moves. */
 size_t sl_chain_peek(const struct sl_chain *chain, struct sl_chain_cursor *cursor,
                      struct sl_slice *out, size_t max);

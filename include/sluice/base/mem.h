@@ -10,6 +10,13 @@
 
 #include "sluice/base/error.h"
 
+/*
+ * Once, at the start of a process with a loop: freed memory stays with the process, but for single
+ * blocks of a MiB and more. Else a free that happens to be the last one below the heap's end gives
+ * all of a purged cache back to the kernel at once, which takes tens of milliseconds.
+ */
+void sl_mem_setup(void);
+
 /* NULL on failure. Size 0 is allowed and gives a pointer that may be freed. */
 SL_NODISCARD void *sl_alloc(size_t size);
 SL_NODISCARD void *sl_calloc(size_t count, size_t size); /* zeroed; overflow-checked */

@@ -38,8 +38,11 @@ static inline char sl_ascii_lower(char c) {
     return c >= 'A' && c <= 'Z' ? (char)(c + 32) : c;
 }
 
-/* Equal without regard to ASCII case, as HTTP header names compare. */
-bool sl_slice_ieq(struct sl_slice a, struct sl_slice b);
+bool sl_slice_ieq_bytes(const char *a, const char *b, size_t len);
+/* Equal without regard to ASCII case, as HTTP header names compare. Most differ in length. */
+static inline bool sl_slice_ieq(struct sl_slice a, struct sl_slice b) {
+    return a.len == b.len && sl_slice_ieq_bytes(a.ptr, b.ptr, a.len);
+}
 
 static inline bool sl_slice_starts(struct sl_slice s, struct sl_slice prefix) {
     return prefix.len == 0 || (s.len >= prefix.len && memcmp(s.ptr, prefix.ptr, prefix.len) == 0);

@@ -68,7 +68,8 @@ struct sl_call {
     struct sl_slice target;     /* path and query to emit, byte for byte */
     struct sl_headers headers;  /* end-to-end headers to send, unsigned */
     struct sl_chain body;       /* its bytes count against memory.max */
-    uint8_t body_sha256[32];    /* of the body as it is sent */
+    uint8_t body_sha256[32];    /* of the body as it is sent, but for where it is due: */
+    bool hash_due;              /* sl_edit_hash takes it, if the call is sent at all */
     struct sl_slice rejoin_key; /* amz-sdk-invocation-id or Idempotency-Key; empty: none */
     struct sl_slice
         served_model;       /* what x-sluice-model says, when the model was mapped; else empty */

@@ -26,6 +26,7 @@ enum sl_family {
     SL_FAMILY_COHERE_EMBED,
     SL_FAMILY_DEEPSEEK,
     SL_FAMILY_GPT_OSS,
+    SL_FAMILY_JURASSIC,
 };
 
 /* Family of a model id, profile id or foundation-model ARN ("us.meta.llama3-3-…" → LLAMA3). */

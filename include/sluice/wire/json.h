@@ -98,16 +98,8 @@ struct sl_json_number {
     bool negative, exponent_negative;
 };
 
-struct sl_json_facts {
-    struct sl_json_tokenizer tokenizer;
-    struct sl_json_fact *facts; /* the caller's array, which must outlive this */
-    size_t count;
-    /* For each depth, the set of facts whose path matches so far. */
-    uint32_t matching[SL_JSON_MAX_DEPTH + 1];
-    struct sl_buf key;
-    uint32_t active; /* facts whose value is under way */
-    struct sl_json_number number;
-    /* The paths, taken apart: for each level the sets of facts by what their segment there is. */
+/* Paths, taken apart: for each level the sets of facts by what their segment there is. */
+struct sl_json_paths {
     uint32_t ends[SL_JSON_MAX_SEGMENTS + 1]; /* nothing: the path has this many segments */
     uint32_t named[SL_JSON_MAX_SEGMENTS + 1];
     uint32_t any_key[SL_JSON_MAX_SEGMENTS + 1];
@@ -118,6 +110,19 @@ struct sl_json_facts {
     } segments[SL_JSON_MAX_SEGMENTS][SL_JSON_MAX_FACTS];
 };
 
+struct sl_json_facts {
+    struct sl_json_tokenizer tokenizer;
+    struct sl_json_fact *facts; /* the caller's array, which must outlive this */
+    size_t count;
+    /* For each depth, the set of facts whose path matches so far. */
+    uint32_t matching[SL_JSON_MAX_DEPTH + 1];
+    struct sl_buf key;
+    uint32_t active; /* facts whose value is under way */
+    struct sl_json_number number;
+    const struct sl_json_paths *paths; /* `own`, or those that many readers share */
+    struct sl_json_paths own;
+};
+
 /*
  * text_max bounds each fact's text. Each fact's result fields are reset. SL_E_LIMIT beyond the
  * maxima above. A fact is present once its value is complete, so a document that breaks off leaves
@@ -126,6 +131,12 @@ struct sl_json_facts {
  */
 SL_NODISCARD int sl_json_facts_init(struct sl_json_facts *f, struct sl_json_fact *facts,
                                     size_t count, size_t text_max);
+/* The same in two steps, for a table of paths that is read in every request: taken apart once, and
+ * a reader with it, whose facts have these paths. The paths outlive it. */
+SL_NODISCARD int sl_json_paths_init(struct sl_json_paths *paths, const struct sl_json_fact *facts,
+                                    size_t count);
+void sl_json_facts_begin(struct sl_json_facts *f, const struct sl_json_paths *paths,
+                         struct sl_json_fact *facts, size_t count, size_t text_max);
 SL_NODISCARD int sl_json_facts_feed(struct sl_json_facts *f, struct sl_slice in);
 SL_NODISCARD int sl_json_facts_finish(struct sl_json_facts *f);
 /* One token of a document that another tokenizer reads, in place of _feed. After an error, no more
