@@ -8,6 +8,7 @@
 #include <openssl/base64.h>
 
 #include "dialect/compose.h"
+#include "dialect/tell.h"
 #include "sluice/core/model.h"
 
 #define MESSAGES     SL_LIT("/v1/messages")
@@ -183,18 +184,10 @@ static int encoder(const struct sl_ask *ask, const struct sl_source *source, str
     return sl_anthropic_encoder_new(ask, source, arena, out);
 }
 
-static int error(struct sl_arena *arena, enum sl_operation op, enum sl_failure kind,
+static int error(struct sl_arena *arena, const char *id, enum sl_failure kind,
                  struct sl_slice message, struct sl_headers *headers, struct sl_buf *out) {
-    (void)op;
-    int err = sl_headers_add(headers, arena, SL_LIT("Content-Type"), SL_LIT("application/json"));
-    return err ? err : sl_anthropic_error_body(out, kind, message, NULL);
-}
-
-static int broken(enum sl_operation op, enum sl_framing framing, enum sl_failure kind,
-                  struct sl_slice message, struct sl_buf *out) {
-    (void)op;
-    return framing == SL_FRAMING_WHOLE ? SL_E_NOTFOUND
-                                       : sl_anthropic_error_event(out, kind, message, NULL);
+    return sl_tell_answer(arena, headers, out, "request-id", sl_anthropic_error_body, kind, message,
+                          id);
 }
 
 const struct sl_dialect sl_dialect_anthropic = {
@@ -206,6 +199,6 @@ const struct sl_dialect sl_dialect_anthropic = {
     .encoder = encoder,
     .release = release,
     .error = error,
-    .broken = broken,
+    .broken = sl_tell_nothing,
     .status = sl_anthropic_status,
 };

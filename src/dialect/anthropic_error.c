@@ -1,6 +1,6 @@
 /* Anthropic's heads and errors: one table gives each failure its type and status. */
 #include "dialect/anthropic.h"
-#include "sluice/wire/sse.h"
+#include "dialect/tell.h"
 
 static const struct {
     struct sl_slice type;
@@ -51,13 +51,7 @@ int sl_anthropic_error_body(struct sl_buf *out, enum sl_failure kind, struct sl_
 
 int sl_anthropic_error_event(struct sl_buf *out, enum sl_failure kind, struct sl_slice message,
                              const char *id) {
-    struct sl_buf data;
-    sl_buf_init(&data, message.len * 6 + 512); /* a byte takes six where it is escaped */
-    int err = sl_anthropic_error_body(&data, kind, message, id);
-    if (!err)
-        err = sl_sse_encode(out, SL_LIT("error"), sl_buf_slice(&data));
-    sl_buf_done(&data);
-    return err;
+    return sl_tell_event(out, "error", sl_anthropic_error_body, kind, message, id);
 }
 
 int sl_anthropic_head(struct sl_response_head *head, struct sl_arena *arena,

@@ -7,6 +7,7 @@
 #include "dialect/reading.h"
 #include "dialect/retired.h"
 #include "dialect/route.h"
+#include "sluice/base/slab.h"
 #include "sluice/dialect/wishes.h"
 #include "sluice/wire/eventstream.h"
 #include "sluice/wire/modelid.h"
@@ -16,6 +17,11 @@
 /* A client reaches mantle by signing for it, or by this path prefix (for API keys, which name no
  * service). */
 #define MANTLE_PREFIX SL_LIT("/mantle")
+/* Some ten microseconds. */
+#define HASH_LATER_MAX 16384
+
+/* Bodies that arrive at once. */
+static _Thread_local struct sl_slab readings = {.size = sizeof(struct sl_reading), .keep = 256};
 
 static bool serves(const struct sl_request_head *head) {
     (void)head;
@@ -79,9 +85,11 @@ static bool is_presign_parameter(struct sl_slice pair) {
 
 /* The target to emit: the client's, without a presigned query's signature. */
 static int copy_target(struct sl_decode *d, struct sl_slice path, struct sl_slice query) {
-    struct sl_buf out;
+    size_t most = path.len + 1 + query.len;
+    struct sl_buf out = {.ptr = sl_arena_alloc(d->arena, most), .cap = most, .max = most};
+    if (!out.ptr)
+        return SL_E_NOMEM;
     struct sl_slice rest = query, pair;
-    sl_buf_init(&out, path.len + query.len + 1);
     int err = sl_buf_add(&out, path);
     char separator = '?';
     while (!err && query.len > 0 && sl_slice_split(&rest, '&', &pair)) {
@@ -92,19 +100,16 @@ static int copy_target(struct sl_decode *d, struct sl_slice path, struct sl_slic
             err = sl_buf_add(&out, pair);
         separator = '&';
     }
-    if (!err)
-        err = sl_arena_copy(d->arena, sl_buf_slice(&out), &d->call->target);
-    sl_buf_done(&out);
+    d->call->target = sl_buf_slice(&out);
     return err;
 }
 
 static int decode_model(struct sl_decode *d, struct sl_slice encoded) {
-    struct sl_buf id;
-    sl_buf_init(&id, SL_MODEL_ID_MAX);
+    char space[SL_MODEL_ID_MAX];
+    struct sl_buf id = {.ptr = space, .cap = sizeof(space), .max = sizeof(space)};
     int err = sl_uri_decode(&id, encoded);
     if (!err)
         err = sl_arena_copy(d->arena, sl_buf_slice(&id), &d->call->model);
-    sl_buf_done(&id);
     if (err == SL_E_LIMIT || err == SL_E_INVALID)
         return refuse(d, SL_FAILURE_VALIDATION,
                       SL_LIT("The provided model identifier is invalid."));
@@ -120,7 +125,7 @@ static bool is_body_routed(enum sl_operation op) {
 static int begin_reading(struct sl_decode *d) {
     if (d->failure || !sl_reading_wanted(d->call->operation))
         return SL_OK;
-    d->own = sl_arena_alloc(d->arena, sizeof(struct sl_reading));
+    d->own = sl_slab_take(&readings);
     return d->own ? sl_reading_begin(d->own, !d->settings->no_meaning) : SL_E_NOMEM;
 }
 
@@ -183,7 +188,6 @@ static int refuse_route(struct sl_decode *d, const struct sl_route *route,
 
 static int begin(struct sl_decode *d, const struct sl_request_head *head) {
     struct sl_slice path = sl_target_path(head->target), service = signed_service(head);
-    sl_sha256_init(&d->digest);
     if (sl_slice_starts(path, MANTLE_PREFIX) && path.len > MANTLE_PREFIX.len &&
         path.ptr[MANTLE_PREFIX.len] == '/') {
         path = sl_slice_skip(path, MANTLE_PREFIX.len);
@@ -198,13 +202,32 @@ static int begin(struct sl_decode *d, const struct sl_request_head *head) {
     return begin_call(d, head, &route, path);
 }
 
+/* A body is hashed when it is sent, but a large one while it arrives: no step is to take long. */
+static void hash(struct sl_decode *d, struct sl_slice bytes) {
+    const struct sl_chain *body = &d->call->body;
+    struct sl_chain_cursor cursor = {0};
+    struct sl_slice former;
+    uint64_t before = sl_chain_len(body) - bytes.len;
+    if (sl_chain_len(body) <= HASH_LATER_MAX)
+        return;
+    if (!d->hashing)
+        sl_sha256_init(&d->digest);
+    while (!d->hashing && cursor.offset < before && sl_chain_peek(body, &cursor, &former, 1) == 1) {
+        former = sl_slice_head(former, (size_t)(before - cursor.offset));
+        sl_sha256_update(&d->digest, former);
+        sl_chain_advance(body, &cursor, former.len);
+    }
+    d->hashing = true;
+    sl_sha256_update(&d->digest, bytes);
+}
+
 static int body(struct sl_decode *d, struct sl_slice bytes) {
     if (d->failure)
         return SL_OK;
     int err = sl_chain_add(&d->call->body, bytes);
     if (err)
         return err;
-    sl_sha256_update(&d->digest, bytes);
+    hash(d, bytes);
     if (d->own)
         sl_reading_feed(d->own, bytes);
     return SL_OK;
@@ -235,20 +258,22 @@ static int finish(struct sl_decode *d) {
         if (is_body_routed(d->call->operation))
             err = take_routing(d);
     }
-    if (!err)
+    if (d->hashing)
         sl_sha256_final(&d->digest, d->call->body_sha256);
+    d->call->hash_due = !d->hashing;
     return err ? err : sl_retired_replace(d, prompt);
 }
 
 static void release(struct sl_decode *d) {
     sl_reading_done(d->own);
+    sl_slab_give(&readings, d->own);
 }
 
-static int error(struct sl_arena *arena, enum sl_operation op, enum sl_failure kind,
+static int error(struct sl_arena *arena, const char *id, enum sl_failure kind,
                  struct sl_slice message, struct sl_headers *headers, struct sl_buf *out) {
     const struct sl_failure_info *info = sl_failure_info(kind);
     struct sl_slice type;
-    (void)op;
+    (void)id; /* x-sluice-request-id has it */
     int err =
         sl_arena_printf(arena, &type, "%.*s:http://internal.amazon.com/coral/com.amazon.bedrock/",
                         SL_FMT(info->exception));

@@ -5,6 +5,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "dialect/reach.h"
 #include "dialect/reading.h"
 #include "dialect/retired.h"
 #include "sluice/core/model.h"
@@ -143,8 +144,8 @@ static int write_headers(struct sl_arena *arena, struct sl_call *call, const str
     return err ? err : sl_headers_add(&call->headers, arena, shape->accept_name, shape->accept);
 }
 
-int sl_compose_call(struct sl_arena *arena, struct sl_call *call, enum sl_operation op,
-                    struct sl_slice model, const struct sl_buf *body) {
+static int write_call(struct sl_arena *arena, struct sl_call *call, enum sl_operation op,
+                      struct sl_slice model, const struct sl_buf *body) {
     const struct sl_operation_info *info = sl_operation_info(op);
     const struct shape *shape = shapes;
     while (shape->operation != op)
@@ -169,8 +170,22 @@ int sl_compose_call(struct sl_arena *arena, struct sl_call *call, enum sl_operat
 
 int sl_compose_finish(struct sl_decode *d, enum sl_operation op, struct sl_slice model,
                       const struct sl_buf *body) {
-    int err = sl_compose_call(d->arena, d->call, op, model, body);
+    bool stream = op == SL_OP_CONVERSE_STREAM || op == SL_OP_INVOKE_MODEL_STREAM;
+    struct sl_buf adapted;
+    int err = SL_OK;
+    sl_buf_init(&adapted, 2 * SL_COMPOSE_BODY_MAX);
+    if (op == SL_OP_CONVERSE || op == SL_OP_CONVERSE_STREAM)
+        err = sl_reach_adapt(d, sl_retired_served(d, model), sl_buf_slice(body), &op, &adapted);
+    if (!err && !d->failure)
+        err = write_call(d->arena, d->call, op, model, adapted.len ? &adapted : body);
+    sl_buf_done(&adapted);
     d->ask->operation = op;
-    d->ask->stream = op == SL_OP_CONVERSE_STREAM || op == SL_OP_INVOKE_MODEL_STREAM;
-    return err ? err : sl_retired_replace(d, NULL);
+    d->ask->stream = stream;
+    return err || d->failure ? err : sl_retired_replace(d, NULL);
+}
+
+int sl_compose_part(const struct sl_decode *d, struct sl_arena *arena, struct sl_call *call,
+                    enum sl_operation op, struct sl_slice model, const struct sl_buf *body) {
+    int err = write_call(arena, call, op, model, body);
+    return err ? err : sl_retired_replace_part(d, arena, call);
 }

@@ -38,13 +38,15 @@ SL_NODISCARD int sl_compose_model(struct sl_decode *d, struct sl_slice name,
                                   struct sl_slice *model);
 
 /* Converse, ConverseStream, InvokeModel, InvokeModelWithResponseStream or CountTokens of `model`
- * with `body`: fills d->call and d->ask. */
+ * with `body`: fills d->call and d->ask. A body of Converse's for a model that Converse does not
+ * serve is sent in the model's own form (reach.h). May refuse. */
 SL_NODISCARD int sl_compose_finish(struct sl_decode *d, enum sl_operation op, struct sl_slice model,
                                    const struct sl_buf *body);
 
-/* The same for one of several calls of a request (sl_dialect.part): no ask, no withdrawn models. */
-SL_NODISCARD int sl_compose_call(struct sl_arena *arena, struct sl_call *call, enum sl_operation op,
-                                 struct sl_slice model, const struct sl_buf *body);
+/* The same for one of several calls of a request (sl_dialect.part): no ask. */
+SL_NODISCARD int sl_compose_part(const struct sl_decode *d, struct sl_arena *arena,
+                                 struct sl_call *call, enum sl_operation op, struct sl_slice model,
+                                 const struct sl_buf *body);
 
 /* A refusal. Returns SL_OK, as begin, body and finish do then. */
 int sl_compose_refuse(struct sl_decode *d, enum sl_failure kind, struct sl_slice message);

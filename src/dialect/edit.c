@@ -22,6 +22,19 @@ struct editing {
     size_t count;
 };
 
+void sl_edit_hash(struct sl_call *call) {
+    struct sl_chain_cursor cursor = {.offset = call->body.begin};
+    struct sl_slice piece;
+    struct sl_sha256 hash;
+    sl_sha256_init(&hash);
+    while (sl_chain_peek(&call->body, &cursor, &piece, 1) == 1) {
+        sl_sha256_update(&hash, piece);
+        sl_chain_advance(&call->body, &cursor, piece.len);
+    }
+    sl_sha256_final(&hash, call->body_sha256);
+    call->hash_due = false;
+}
+
 static void insert(struct editing *e, uint64_t at, struct sl_slice text) {
     if (e->count < EDITS_MAX)
         e->list[e->count++] = (struct insertion){at, text};
@@ -41,7 +54,7 @@ static int add_name(struct sl_call *call, struct sl_arena *arena, const char *na
                            call->edited.len ? "," : "", name);
 }
 
-static int rebuild(const struct editing *e, struct sl_chain *out, struct sl_sha256 *hash) {
+static int rebuild(const struct editing *e, struct sl_chain *out) {
     uint64_t from = 0;
     int err = SL_OK;
     for (size_t i = 0; !err && i <= e->count; i++) {
@@ -52,7 +65,6 @@ static int rebuild(const struct editing *e, struct sl_chain *out, struct sl_sha2
             last ? SL_EMPTY : e->list[i].text,
         };
         for (size_t k = 0; !err && k < 2; k++) {
-            sl_sha256_update(hash, parts[k]);
             if (parts[k].len > 0)
                 err = sl_chain_add(out, parts[k]);
         }
@@ -65,10 +77,8 @@ static int rebuild(const struct editing *e, struct sl_chain *out, struct sl_sha2
 static int finish(struct editing *e, struct sl_call *call, struct sl_arena *arena,
                   const char *name) {
     struct sl_chain edited;
-    struct sl_sha256 hash;
-    sl_sha256_init(&hash);
     sl_chain_init(&edited, call->body.budget);
-    int err = e->count > 0 ? rebuild(e, &edited, &hash) : SL_OK;
+    int err = e->count > 0 ? rebuild(e, &edited) : SL_OK;
     if (!err && e->count > 0)
         err = add_name(call, arena, name);
     if (err || e->count == 0) {
@@ -76,7 +86,7 @@ static int finish(struct editing *e, struct sl_call *call, struct sl_arena *aren
     } else {
         sl_chain_done(&call->body);
         call->body = edited;
-        sl_sha256_final(&hash, call->body_sha256);
+        sl_edit_hash(call);
     }
     return err;
 }

@@ -9,6 +9,9 @@
  * A frame is copied aside while it arrives, so that it can be looked into once it is whole. What
  * tells whether an answer may be given to others as well (verdict.h) stands in the same places, and
  * in the events that begin a block of content.
+ *
+ * SDKs take a connection that ends between two frames for success. So a stream whose last word was
+ * that more follows (closing.h) counts as cut, however properly its body ended.
  */
 #include "sluice/dialect/follow.h"
 
@@ -23,10 +26,9 @@ static int on_token(void *ctx, const struct sl_json_token *token) {
 }
 
 static void begin_document(struct sl_follow *f) {
-    sl_usage_facts(f->fact);
+    sl_usage_begin(&f->facts, f->fact);
     sl_json_init(&f->document, on_token, f);
-    f->reading =
-        sl_json_facts_init(&f->facts, f->fact, SL_FOLLOW_FACTS, SL_USAGE_TEXT_MAX) == SL_OK;
+    f->reading = true;
 }
 
 static enum sl_framing framing_of(int status, const struct sl_headers *headers) {
@@ -74,21 +76,43 @@ void sl_follow_done(struct sl_follow *f) {
     *f = (struct sl_follow){0};
 }
 
+static int on_event_token(void *ctx, const struct sl_json_token *token) {
+    struct sl_follow *f = ctx;
+    sl_closing_token(&f->closing, token);
+    sl_verdict_token(&f->verdict, token);
+    return SL_OK;
+}
+
+/* One event of a model's stream; of one that is not JSON, what can be read. */
+static void read_event(struct sl_follow *f, struct sl_slice json) {
+    struct sl_json_tokenizer t;
+    sl_json_init(&t, on_event_token, f);
+    (void)(sl_json_feed(&t, json) == SL_OK && sl_json_finish(&t) == SL_OK);
+    sl_verdict_event_end(&f->verdict);
+    sl_closing_event_end(&f->closing);
+}
+
+/* What it would have said may have been anything. */
+static void miss_event(struct sl_follow *f) {
+    f->blind = true;
+    f->closing.open = false;
+}
+
 /* Keeps the frame under way aside, if it is small enough to be of interest. */
 static void capture(struct sl_follow *f, struct sl_slice bytes) {
     if (!f->capture_cut && sl_buf_add(&f->capture, bytes) != SL_OK)
         f->capture_cut = true;
 }
 
-/* Only the last chunk of an InvokeModel stream has metrics; no other says that it is the last. */
+/* Only the last chunk of an InvokeModel stream has metrics, if any has. */
 static void look_into_chunk(struct sl_follow *f, const struct sl_eventstream_message *message) {
     sl_buf_clear(&f->chunk);
     if (sl_frame_chunk(message, &f->chunk) != SL_OK) {
-        f->blind = true;
+        miss_event(f);
         return;
     }
     struct sl_slice json = sl_buf_slice(&f->chunk);
-    sl_verdict_read(&f->verdict, json);
+    read_event(f, json);
     if (sl_slice_search(json, SL_LIT("\"amazon-bedrock-invocationMetrics\"")) < json.len) {
         sl_usage_from_json(&f->usage, json);
         f->ended = true;
@@ -113,7 +137,7 @@ static void look_into_frame(struct sl_follow *f) {
     struct sl_eventstream_message message;
     if (f->capture_cut || sl_eventstream_decode(sl_buf_slice(&f->capture), &message) < 0) {
         f->begun = true; /* too large for an exception */
-        f->blind = true;
+        miss_event(f);
         return;
     }
     enum sl_failure failure = sl_frame_failure(&message);
@@ -157,7 +181,7 @@ static int on_sse_event(void *ctx, const struct sl_sse_event *event) {
     struct sl_follow *f = ctx;
     if (sl_slice_search(event->data, SL_LIT("\"usage\"")) < event->data.len)
         sl_usage_from_json(&f->usage, event->data);
-    sl_verdict_read(&f->verdict, event->data);
+    read_event(f, event->data);
     if (ends_message(event))
         f->ended = true;
     return SL_OK;
@@ -215,9 +239,19 @@ int sl_follow_feed(struct sl_follow *f, struct sl_slice bytes) {
 static int finish_frames(struct sl_follow *f) {
     if (!sl_eventstream_at_boundary(&f->scanner))
         return SL_E_EOF;
-    /* SDKs take a clean end for success; only ConverseStream has an event that says it is one. */
-    if (f->operation == SL_OP_CONVERSE_STREAM && !f->ended)
+    bool open = f->operation == SL_OP_CONVERSE_STREAM || f->closing.open;
+    return open && !f->ended ? SL_E_EOF : SL_OK;
+}
+
+/* What is behind the last event end may still say that this is the end. An event too long to look
+ * into leaves unknown where the next one begins, so nothing is concluded then. */
+static int finish_events(struct sl_follow *f) {
+    int err = f->blind ? SL_OK : sl_sse_feed(&f->sse, SL_LIT("\n\n"), on_sse_event, f);
+    if (err && err != SL_E_LIMIT)
+        return err;
+    if (f->closing.open && !f->ended && !f->blind)
         return SL_E_EOF;
+    f->whole = f->seen;
     return SL_OK;
 }
 
@@ -240,7 +274,7 @@ int sl_follow_finish(struct sl_follow *f) {
         err = finish_frames(f);
         break;
     case SL_FRAMING_SSE:
-        f->whole = f->seen;
+        err = finish_events(f);
         break;
     case SL_FRAMING_WHOLE:
         err = finish_document(f);

@@ -6,6 +6,7 @@
 #include "dialect/openai.h"
 
 #include "dialect/listing.h"
+#include "dialect/tell.h"
 #include "sluice/base/mem.h"
 #include "sluice/wire/modelid.h"
 #include "sluice/wire/uri.h"
@@ -122,7 +123,7 @@ static int part(struct sl_decode *d, size_t i, struct sl_arena *arena, struct sl
     call->timeout_ms = d->call->timeout_ms; /* the client's wishes are for all of them */
     call->priority = d->call->priority;
     call->cache = d->call->cache;
-    return own->embeddings ? sl_openai_embeddings_part(own->embeddings, i, arena, call)
+    return own->embeddings ? sl_openai_embeddings_part(d, own->embeddings, i, arena, call)
                            : sl_listing_call(call, arena, i);
 }
 
@@ -167,17 +168,10 @@ static void ended(struct sl_ask *ask) {
     ask->own = NULL;
 }
 
-static int error(struct sl_arena *arena, enum sl_operation op, enum sl_failure kind,
+static int error(struct sl_arena *arena, const char *id, enum sl_failure kind,
                  struct sl_slice message, struct sl_headers *headers, struct sl_buf *out) {
-    (void)op;
-    int err = sl_headers_add(headers, arena, SL_LIT("Content-Type"), SL_LIT("application/json"));
-    return err ? err : sl_openai_error_body(out, kind, message);
-}
-
-static int broken(enum sl_operation op, enum sl_framing framing, enum sl_failure kind,
-                  struct sl_slice message, struct sl_buf *out) {
-    (void)op;
-    return framing == SL_FRAMING_WHOLE ? SL_E_NOTFOUND : sl_openai_error_event(out, kind, message);
+    return sl_tell_answer(arena, headers, out, "x-request-id", sl_openai_error_body, kind, message,
+                          id);
 }
 
 const struct sl_dialect sl_dialect_openai = {
@@ -192,6 +186,6 @@ const struct sl_dialect sl_dialect_openai = {
     .release = release,
     .status = sl_openai_status,
     .error = error,
-    .broken = broken,
+    .broken = sl_tell_nothing,
     .ended = ended,
 };

@@ -29,6 +29,10 @@ struct sl_openai_ask {
     struct sl_buf echo;      /* responses: members that the answer repeats, with commas */
 };
 
+/* In a response's encrypted_content stands what the model wants back: what it signed its reasoning
+ * with, or, behind this, reasoning that nobody else can read. Neither holds a colon (base64). */
+#define SL_OPENAI_REDACTED "redacted:"
+
 /* A conversation in Converse's words, as it is put together: one message at a time, blocks of the
  * same role in a row in one message. */
 struct sl_talk {
@@ -59,6 +63,8 @@ void sl_talk_file(struct sl_talk *t, const struct sl_json_node *data,
                   const struct sl_json_node *name);
 void sl_talk_reasoning(struct sl_talk *t, const struct sl_json_node *text,
                        const struct sl_json_node *signature);
+/* What the model said of its reasoning to itself alone: base64. */
+void sl_talk_redacted(struct sl_talk *t, struct sl_slice data);
 /* arguments: a string that holds a JSON object, which is spliced in as it stands. */
 void sl_talk_tool_use(struct sl_talk *t, const struct sl_json_node *id,
                       const struct sl_json_node *name, const struct sl_json_node *arguments);
@@ -110,7 +116,7 @@ SL_NODISCARD int sl_openai_head(struct sl_response_head *head, struct sl_arena *
 /* --- openai_error.c */
 int sl_openai_status(enum sl_failure kind);
 SL_NODISCARD int sl_openai_error_body(struct sl_buf *out, enum sl_failure kind,
-                                      struct sl_slice message);
+                                      struct sl_slice message, const char *id);
 /* "data: {"error":…}" of a chat's stream. */
 SL_NODISCARD int sl_openai_error_event(struct sl_buf *out, enum sl_failure kind,
                                        struct sl_slice message);
@@ -122,7 +128,8 @@ SL_NODISCARD int sl_openai_response_error(struct sl_buf *out, enum sl_failure ki
 struct sl_openai_embeddings;
 SL_NODISCARD int sl_openai_embeddings_request(struct sl_decode *d, const struct sl_json_view *view,
                                               struct sl_openai_embeddings **out);
-SL_NODISCARD int sl_openai_embeddings_part(const struct sl_openai_embeddings *e, size_t i,
+SL_NODISCARD int sl_openai_embeddings_part(const struct sl_decode *d,
+                                           const struct sl_openai_embeddings *e, size_t i,
                                            struct sl_arena *arena, struct sl_call *call);
 SL_NODISCARD int sl_openai_embeddings_join(const struct sl_ask *ask, const struct sl_part *parts,
                                            size_t count, struct sl_buf *out);

@@ -16,6 +16,7 @@ struct chat {
     struct sl_buf *out;                                 /* of the call under way */
     struct sl_buf data;                                 /* one chunk */
     struct sl_buf content, reasoning, signature, tools; /* of the document, inside their quotes */
+    struct sl_buf redacted, redactions; /* of the block under way; all of them, inside their list */
     struct sl_usage usage;
     const char *finish_reason; /* NULL: not told yet */
     int64_t calls;             /* tool calls begun */
@@ -119,7 +120,26 @@ static int on_tool_input(struct chat *c, struct sl_slice text) {
     return end_chunk(c, &p, NULL);
 }
 
+/* Reasoning that only the model can read: a list, since each piece goes back as it came. */
+static int on_redacted(struct chat *c) {
+    struct sl_slice data = sl_buf_slice(&c->redacted);
+    struct sl_put p = streams(c) ? begin_chunk(c) : (struct sl_put){.to = &c->redactions};
+    if (!streams(c)) {
+        sl_put_string(&p, data);
+        return p.err;
+    }
+    sl_put(&p, "\"reasoning_redacted\":[");
+    sl_put_string(&p, data);
+    sl_put(&p, "]");
+    return end_chunk(c, &p, NULL);
+}
+
 static int on_block_end(struct chat *c, const struct sl_reply_event *e) {
+    if (c->redacted.len > 0) {
+        int failed = on_redacted(c);
+        sl_buf_clear(&c->redacted);
+        return failed;
+    }
     if (e->block != SL_BLOCK_TOOL)
         return SL_OK;
     int err = c->has_input ? SL_OK : on_tool_input(c, SL_LIT("{}"));
@@ -147,6 +167,8 @@ static int on_event(void *ctx, const struct sl_reply_event *e) {
         return on_text(c, "reasoning_content", &c->reasoning, e->text);
     case SL_REPLY_SIGNATURE:
         return on_text(c, "reasoning_signature", &c->signature, e->text);
+    case SL_REPLY_REDACTED:
+        return sl_buf_add(&c->redacted, e->text);
     case SL_REPLY_TOOL_INPUT:
         return on_tool_input(c, e->text);
     case SL_REPLY_BLOCK_END:
@@ -160,7 +182,7 @@ static int on_event(void *ctx, const struct sl_reply_event *e) {
         c->failed = true;
         return streams(c) ? sl_openai_error_event(c->out, e->failure, e->text) : SL_E_PROTOCOL;
     default:
-        return SL_OK; /* redacted reasoning and blocks of other kinds have no place here */
+        return SL_OK; /* blocks of other kinds have no place here */
     }
 }
 
@@ -199,6 +221,11 @@ static int put_document(struct chat *c, struct sl_buf *out) {
         put_quoted(&p, "reasoning_content", &c->reasoning);
     if (c->signature.len > 0)
         put_quoted(&p, "reasoning_signature", &c->signature);
+    if (c->redactions.len > 0) {
+        sl_put(&p, ",\"reasoning_redacted\":[");
+        sl_put_raw(&p, sl_buf_slice(&c->redactions));
+        sl_put(&p, "]");
+    }
     if (c->calls > 0) {
         sl_put(&p, ",\"tool_calls\":[");
         sl_put_raw(&p, sl_buf_slice(&c->tools));
@@ -250,14 +277,21 @@ static int broken(struct sl_encoder *base, enum sl_failure kind, struct sl_slice
     return c->failed ? SL_OK : sl_openai_error_event(out, kind, message);
 }
 
+static void each_buf(struct chat *c, void (*visit)(struct sl_buf *buf)) {
+    struct sl_buf *const bufs[] = {&c->data,  &c->content,  &c->reasoning, &c->signature,
+                                   &c->tools, &c->redacted, &c->redactions};
+    for (size_t i = 0; i < sizeof(bufs) / sizeof(bufs[0]); i++)
+        visit(bufs[i]);
+}
+
+static void buf_init(struct sl_buf *buf) {
+    sl_buf_init(buf, 4 * SL_ANSWER_MAX);
+}
+
 static void release(struct sl_encoder *base) {
     struct chat *c = SL_CONTAINER(base, struct chat, base);
     sl_reply_reader_free(c->reader);
-    sl_buf_done(&c->data);
-    sl_buf_done(&c->content);
-    sl_buf_done(&c->reasoning);
-    sl_buf_done(&c->signature);
-    sl_buf_done(&c->tools);
+    each_buf(c, sl_buf_done);
 }
 
 int sl_openai_chat_encoder(const struct sl_ask *ask, const struct sl_source *source,
@@ -271,9 +305,7 @@ int sl_openai_chat_encoder(const struct sl_ask *ask, const struct sl_source *sou
     c->ask = ask;
     c->own = ask->own;
     c->usage = SL_USAGE_UNKNOWN;
-    struct sl_buf *const bufs[] = {&c->data, &c->content, &c->reasoning, &c->signature, &c->tools};
-    for (size_t i = 0; i < sizeof(bufs) / sizeof(bufs[0]); i++)
-        sl_buf_init(bufs[i], 4 * SL_ANSWER_MAX);
+    each_buf(c, buf_init);
     int err = sl_openai_head(&c->base.head, arena, ask);
     if (err)
         return err;

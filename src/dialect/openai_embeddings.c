@@ -9,6 +9,7 @@
 #include "dialect/frames.h"
 #include "dialect/openai.h"
 #include "dialect/openai_answer.h"
+#include "dialect/retired.h"
 #include "dialect/usage.h"
 #include "sluice/base/list.h"
 #include "sluice/base/mem.h"
@@ -111,7 +112,7 @@ int sl_openai_embeddings_request(struct sl_decode *d, const struct sl_json_view 
         err = read_texts(d, e, sl_openai_get(v, root, "input"));
     if (err || d->failure)
         return err;
-    enum sl_family family = sl_model_family(e->model);
+    enum sl_family family = sl_model_family(sl_retired_served(d, e->model));
     e->cohere = family == SL_FAMILY_COHERE_EMBED;
     e->each = e->cohere ? COHERE_TEXTS : 1;
     if (!e->cohere && family != SL_FAMILY_TITAN_EMBED)
@@ -127,12 +128,12 @@ int sl_openai_embeddings_request(struct sl_decode *d, const struct sl_json_view 
     return err;
 }
 
-int sl_openai_embeddings_part(const struct sl_openai_embeddings *e, size_t i,
-                              struct sl_arena *arena, struct sl_call *call) {
+int sl_openai_embeddings_part(const struct sl_decode *d, const struct sl_openai_embeddings *e,
+                              size_t i, struct sl_arena *arena, struct sl_call *call) {
     struct sl_buf body;
     int err = write_body(e, i, &body);
     if (!err)
-        err = sl_compose_call(arena, call, SL_OP_INVOKE_MODEL, e->model, &body);
+        err = sl_compose_part(d, arena, call, SL_OP_INVOKE_MODEL, e->model, &body);
     sl_buf_done(&body);
     return err;
 }

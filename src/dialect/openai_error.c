@@ -3,6 +3,7 @@
  * 408, 409, 429 and from 500 on, so what waiting cannot cure must have none of these.
  */
 #include "dialect/openai.h"
+#include "dialect/tell.h"
 #include "sluice/wire/sse.h"
 
 static const struct {
@@ -47,8 +48,10 @@ static void put_members(struct sl_put *p, enum sl_failure kind, struct sl_slice 
         sl_put_member(p, "code", SL_LIT("null"));
 }
 
-int sl_openai_error_body(struct sl_buf *out, enum sl_failure kind, struct sl_slice message) {
+int sl_openai_error_body(struct sl_buf *out, enum sl_failure kind, struct sl_slice message,
+                         const char *id) {
     struct sl_put p = {.to = out};
+    (void)id; /* in a header */
     sl_put(&p, "{\"error\":{");
     put_members(&p, kind, message);
     sl_put(&p, "}}");
@@ -56,13 +59,7 @@ int sl_openai_error_body(struct sl_buf *out, enum sl_failure kind, struct sl_sli
 }
 
 int sl_openai_error_event(struct sl_buf *out, enum sl_failure kind, struct sl_slice message) {
-    struct sl_buf data;
-    sl_buf_init(&data, message.len * 6 + 512); /* a byte takes six where it is escaped */
-    int err = sl_openai_error_body(&data, kind, message);
-    if (!err)
-        err = sl_sse_encode(out, SL_EMPTY, sl_buf_slice(&data));
-    sl_buf_done(&data);
-    return err;
+    return sl_tell_event(out, NULL, sl_openai_error_body, kind, message, NULL);
 }
 
 int sl_openai_response_error(struct sl_buf *out, enum sl_failure kind, struct sl_slice message,

@@ -64,5 +64,5 @@ int sl_openai_models_join(const struct sl_ask *ask, struct sl_arena *arena,
     head->status = sl_openai_status(SL_FAILURE_NOT_FOUND);
     err = sl_arena_printf(arena, &message, "The model '%.*s' does not exist here.",
                           SL_FMT(sl_slice_head(wanted, 256)));
-    return err ? err : sl_openai_error_body(out, SL_FAILURE_NOT_FOUND, message);
+    return err ? err : sl_openai_error_body(out, SL_FAILURE_NOT_FOUND, message, NULL);
 }

@@ -31,11 +31,16 @@ static void assistant_message(struct sl_talk *t, const struct sl_json_node *mess
     const struct sl_json_view *v = t->view;
     const struct sl_json_node *calls = sl_openai_get(v, message, "tool_calls"), *call;
     const struct sl_json_node *signature = sl_openai_get(v, message, "reasoning_signature");
+    const struct sl_json_node *redacted =
+        sl_json_child(v, sl_openai_get(v, message, "reasoning_redacted"));
+    bool is_signed = signature || redacted;
     sl_talk_reasoning(t, sl_openai_get(v, message, "reasoning_content"), signature);
+    for (; redacted; redacted = sl_json_next(v, redacted))
+        sl_talk_redacted(t, sl_json_inner(v, redacted));
     sl_talk_content(t, 'a', sl_openai_get(v, message, "content"));
     for (call = sl_json_child(v, calls); call; call = sl_json_next(v, call)) {
         const struct sl_json_node *function = sl_json_get(v, call, "function");
-        t->unsigned_tools = t->unsigned_tools || !signature;
+        t->unsigned_tools = t->unsigned_tools || !is_signed;
         sl_talk_tool_use(t, sl_json_get(v, call, "id"), sl_json_get(v, function, "name"),
                          sl_json_get(v, function, "arguments"));
     }

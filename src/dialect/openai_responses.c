@@ -83,6 +83,11 @@ static void put_part(struct sl_put *p, const struct responses *r) {
     sl_put(p, "}");
 }
 
+/* Redacted reasoning says nothing. */
+static bool has_part(const struct responses *r) {
+    return r->open != ITEM_REASONING || r->text.len > 0;
+}
+
 static void put_item(struct sl_put *p, const struct responses *r, bool done) {
     sl_put_open(p, "{");
     put_item_id(p, r, "id");
@@ -96,7 +101,7 @@ static void put_item(struct sl_put *p, const struct responses *r, bool done) {
         sl_put_member_string(p, "encrypted_content", sl_buf_slice(&r->signature));
     if (kinds[r->open].part) {
         sl_put(p, ",\"content\":[");
-        if (done)
+        if (done && has_part(r))
             put_part(p, r);
         sl_put(p, "]");
     } else {
@@ -158,7 +163,7 @@ static int add_text(struct responses *r, struct sl_slice text) {
 }
 
 static int send_text_done(struct responses *r) {
-    if (!streams(r))
+    if (!streams(r) || !has_part(r))
         return SL_OK;
     struct sl_put p = begin_content(r, kinds[r->open].done);
     put_text(&p, r, kinds[r->open].whole);
@@ -268,7 +273,7 @@ static int on_block(struct responses *r, const struct sl_reply_event *e) {
     if (e->block == SL_BLOCK_TEXT)
         return open_item(r, ITEM_MESSAGE);
     if (e->block != SL_BLOCK_TOOL)
-        return SL_OK; /* reasoning opens with its text, of which redacted reasoning has none */
+        return SL_OK; /* reasoning opens with its first piece */
     int err = keep(&r->call_id, e->tool_id);
     if (!err)
         err = keep(&r->name, e->tool_name);
@@ -278,6 +283,16 @@ static int on_block(struct responses *r, const struct sl_reply_event *e) {
 static int on_reasoning(struct responses *r, struct sl_slice text) {
     int err = r->open == ITEM_NONE ? open_item(r, ITEM_REASONING) : SL_OK;
     return err ? err : add_text(r, text);
+}
+
+/* An item without text, for the client to send back. */
+static int on_redacted(struct responses *r, struct sl_slice data) {
+    int err = SL_OK;
+    if (r->open == ITEM_NONE)
+        err = open_item(r, ITEM_REASONING);
+    if (!err && r->signature.len == 0)
+        err = sl_buf_add_str(&r->signature, SL_OPENAI_REDACTED);
+    return err ? err : sl_buf_add(&r->signature, data);
 }
 
 static int on_exception(struct responses *r, const struct sl_reply_event *e) {
@@ -300,6 +315,8 @@ static int on_event(void *ctx, const struct sl_reply_event *e) {
         return on_reasoning(r, e->text);
     case SL_REPLY_SIGNATURE:
         return sl_buf_add(&r->signature, e->text);
+    case SL_REPLY_REDACTED:
+        return on_redacted(r, e->text);
     case SL_REPLY_BLOCK_END:
         return close_item(r);
     case SL_REPLY_STOP:
@@ -310,7 +327,7 @@ static int on_event(void *ctx, const struct sl_reply_event *e) {
     case SL_REPLY_EXCEPTION:
         return on_exception(r, e);
     default:
-        return SL_OK; /* redacted reasoning and blocks of other kinds have no place here */
+        return SL_OK; /* blocks of other kinds have no place here */
     }
 }
 

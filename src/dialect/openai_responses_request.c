@@ -69,9 +69,13 @@ static void input_item(struct sl_talk *t, const struct sl_json_node *item, bool 
     } else if (sl_json_eq(v, type, "reasoning")) {
         const struct sl_json_node *text = first_text(v, sl_openai_get(v, item, "content"));
         const struct sl_json_node *signature = sl_openai_get(v, item, "encrypted_content");
+        struct sl_slice sealed = sl_json_inner(v, signature), mark = SL_LIT(SL_OPENAI_REDACTED);
         *signed_turn = signature != NULL;
-        sl_talk_reasoning(t, text ? text : first_text(v, sl_openai_get(v, item, "summary")),
-                          signature);
+        if (sl_slice_starts(sealed, mark))
+            sl_talk_redacted(t, sl_slice_skip(sealed, mark.len));
+        else
+            sl_talk_reasoning(t, text ? text : first_text(v, sl_openai_get(v, item, "summary")),
+                              signature);
     } else if (!type || sl_json_eq(v, type, "message")) {
         message(t, item);
     } else {

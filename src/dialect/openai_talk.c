@@ -198,6 +198,17 @@ void sl_talk_reasoning(struct sl_talk *t, const struct sl_json_node *text,
     sl_put(p, "}}}");
 }
 
+void sl_talk_redacted(struct sl_talk *t, struct sl_slice data) {
+    if (!is_base64(data)) {
+        refuse(t, SL_LIT("Redacted reasoning must come back as it was given."));
+        return;
+    }
+    struct sl_put *p = begin_block(t, 'a');
+    sl_put(p, "\"reasoningContent\":{\"redactedContent\":\"");
+    sl_put_raw(p, data);
+    sl_put(p, "\"}}");
+}
+
 void sl_talk_tool_use(struct sl_talk *t, const struct sl_json_node *id,
                       const struct sl_json_node *name, const struct sl_json_node *arguments) {
     struct sl_slice input = plain(t, arguments);

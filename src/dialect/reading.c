@@ -1,6 +1,8 @@
 /* Facts as a table: where each stands, which bodies it counts in, what it says. */
 #include "dialect/reading.h"
 
+#include <assert.h>
+
 #include "sluice/core/model.h"
 #include "sluice/wire/modelid.h"
 
@@ -21,6 +23,7 @@ static const struct {
     [SL_READING_PROMPT] = {"prompt", OTHER, BOTH},
     {"max_tokens", MAX_TOKENS, INVOKE},
     {"max_gen_len", MAX_TOKENS, INVOKE},
+    {"maxTokens", MAX_TOKENS, INVOKE},
     {"inferenceConfig.maxTokens", MAX_TOKENS, BOTH},
     {"inferenceConfig.max_new_tokens", MAX_TOKENS, INVOKE},
     {"textGenerationConfig.maxTokenCount", MAX_TOKENS, INVOKE},
@@ -40,15 +43,26 @@ bool sl_reading_wanted(enum sl_operation op) {
            op == SL_OP_MESSAGES_COUNT_TOKENS;
 }
 
+/* The rows' paths, which every body is read by. */
+static const struct sl_json_paths *paths_of(const struct sl_json_fact *facts) {
+    static struct sl_json_paths paths;
+    static bool made;
+    if (!made) {
+        int err = sl_json_paths_init(&paths, facts, SL_READING_FACTS);
+        assert(!err); /* they are fewer and shorter than the limits */
+        (void)err;
+    }
+    made = true;
+    return &paths;
+}
+
 int sl_reading_begin(struct sl_reading *r, bool meaning) {
-    *r = (struct sl_reading){0};
+    r->begun = true;
+    r->whole = false;
     for (size_t i = 0; i < SL_READING_FACTS; i++)
         r->fact[i].path = rows[i].path;
-    int err = sl_json_facts_init(&r->facts, r->fact, SL_READING_FACTS, FACT_TEXT_MAX);
-    if (!err)
-        err = sl_scan_init(&r->scan, &r->facts, meaning);
-    r->begun = true;
-    return err;
+    sl_json_facts_begin(&r->facts, paths_of(r->fact), r->fact, SL_READING_FACTS, FACT_TEXT_MAX);
+    return sl_scan_init(&r->scan, &r->facts, meaning);
 }
 
 void sl_reading_feed(struct sl_reading *r, struct sl_slice bytes) {
@@ -98,7 +112,8 @@ void sl_reading_finish(struct sl_reading *r, struct sl_call *call) {
     if (!r->whole)
         return;
     call->load = r->scan.weigh.load;
-    if (sl_model_id_kind(call->model) == SL_MODEL_ID_PROMPT_ARN)
+    if (sl_slice_starts(call->model, SL_LIT("arn")) &&
+        sl_model_id_kind(call->model) == SL_MODEL_ID_PROMPT_ARN)
         call->load.elsewhere = true;
     for (size_t i = 0; i < SL_READING_FACTS; i++)
         if (rows[i].role == MAX_TOKENS && (rows[i].where & where) != 0 &&
@@ -116,7 +131,7 @@ void sl_reading_done(struct sl_reading *r) {
         return;
     sl_scan_done(&r->scan);
     sl_json_facts_done(&r->facts);
-    *r = (struct sl_reading){0};
+    r->begun = r->whole = false;
 }
 
 int sl_reading_of(struct sl_call *call, const struct sl_chain *body) {

@@ -13,7 +13,7 @@ enum sl_reading_fact {
     SL_READING_MODEL,
     SL_READING_STREAM,
     SL_READING_PROMPT,
-    SL_READING_FACTS = 17, /* the others are named in reading.c alone */
+    SL_READING_FACTS = 18, /* the others are named in reading.c alone */
 };
 
 /* Stays in its place from begin on. */

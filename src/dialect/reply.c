@@ -26,6 +26,8 @@ static const struct sl_reply_shape *shape_of(enum sl_operation op, enum sl_famil
     case SL_FAMILY_COHERE_COMMAND:
     case SL_FAMILY_COHERE_COMMAND_R:
     case SL_FAMILY_DEEPSEEK:
+    case SL_FAMILY_JURASSIC:
+    case SL_FAMILY_UNKNOWN:
         return &sl_reply_plain;
     default:
         return NULL;

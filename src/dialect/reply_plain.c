@@ -21,6 +21,10 @@ static const struct row {
     {SL_FAMILY_COHERE_COMMAND, "text", "finish_reason"},
     {SL_FAMILY_COHERE_COMMAND_R, "text", "finish_reason"},
     {SL_FAMILY_DEEPSEEK, "choices.text", "choices.stop_reason"},
+    {SL_FAMILY_JURASSIC, "completions.data.text", "completions.finishReason.reason"},
+    /* Imported models: their ids name no family; all answer as OpenAI's chat completions. */
+    {SL_FAMILY_UNKNOWN, "choices.message.content", "choices.finish_reason"},
+    {SL_FAMILY_UNKNOWN, "choices.delta.content", "choices.finish_reason"},
 };
 
 /* Families' words for an end, and Converse's. What is not listed is an end like any other. */
@@ -33,6 +37,7 @@ static const struct {
     {"MAX_TOKENS", SL_LIT("max_tokens")},
     {"STOP_CRITERIA_MET", SL_LIT("stop_sequence")},
     {"CONTENT_FILTERED", SL_LIT("content_filtered")},
+    {"content_filter", SL_LIT("content_filtered")},
     {"ERROR_TOXIC", SL_LIT("content_filtered")},
 };
 
@@ -62,12 +67,18 @@ static int stop(struct sl_reply_reader *r, const struct sl_json_view *v,
     return err ? err : sl_reply_usage(r, SL_EMPTY);
 }
 
-/* The row of this family that fits, which is the first whose text, or whose end, is there. */
+/* The row of this family that fits: whose text is there, or at least the word for the end. */
 static const struct row *row_of(const struct sl_reply_reader *r, const struct sl_json_view *v) {
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
-        if (rows[i].family == r->family && (at(v, rows[i].text) || at(v, rows[i].reason)))
+    const struct row *ends = NULL;
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        if (rows[i].family != r->family)
+            continue;
+        if (at(v, rows[i].text))
             return &rows[i];
-    return NULL;
+        if (!ends && at(v, rows[i].reason))
+            ends = &rows[i];
+    }
+    return ends;
 }
 
 static int document(struct sl_reply_reader *r, const struct sl_json_view *v) {

@@ -6,6 +6,7 @@
 
 #include "dialect/compose.h"
 #include "dialect/listing.h"
+#include "dialect/tell.h"
 #include "sluice/base/mem.h"
 #include "sluice/wire/uri.h"
 
@@ -197,17 +198,9 @@ static void ended(struct sl_ask *ask) {
     ask->own = NULL;
 }
 
-static int error(struct sl_arena *arena, enum sl_operation op, enum sl_failure kind,
+static int error(struct sl_arena *arena, const char *id, enum sl_failure kind,
                  struct sl_slice message, struct sl_headers *headers, struct sl_buf *out) {
-    (void)op;
-    int err = sl_headers_add(headers, arena, SL_LIT("Content-Type"), SL_LIT("application/json"));
-    return err ? err : sl_rest_error_body(out, kind, message);
-}
-
-static int broken(enum sl_operation op, enum sl_framing framing, enum sl_failure kind,
-                  struct sl_slice message, struct sl_buf *out) {
-    (void)op;
-    return framing == SL_FRAMING_WHOLE ? SL_E_NOTFOUND : sl_rest_error_event(out, kind, message);
+    return sl_tell_answer(arena, headers, out, NULL, sl_rest_error_body, kind, message, id);
 }
 
 static int status(enum sl_failure kind) {
@@ -238,7 +231,7 @@ const struct sl_dialect sl_dialect_rest = {
     .encoder = sl_rest_encoder,
     .release = release,
     .error = error,
-    .broken = broken,
+    .broken = sl_tell_nothing,
     .status = status,
     .ended = ended,
 };

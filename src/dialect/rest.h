@@ -39,7 +39,7 @@ SL_NODISCARD int sl_rest_compose(struct sl_decode *d, const struct sl_json_view 
 SL_NODISCARD int sl_rest_encoder(const struct sl_ask *ask, const struct sl_source *source,
                                  struct sl_arena *arena, struct sl_encoder **out);
 SL_NODISCARD int sl_rest_error_body(struct sl_buf *out, enum sl_failure kind,
-                                    struct sl_slice message);
+                                    struct sl_slice message, const char *id);
 SL_NODISCARD int sl_rest_error_event(struct sl_buf *out, enum sl_failure kind,
                                      struct sl_slice message);
 

@@ -6,6 +6,7 @@
 
 #include "dialect/frames.h"
 #include "dialect/rest.h"
+#include "dialect/tell.h"
 #include "sluice/base/list.h"
 #include "sluice/base/mem.h"
 #include "sluice/dialect/reply.h"
@@ -30,8 +31,10 @@ static struct answer *of_base(struct sl_encoder *base) {
     return SL_CONTAINER(base, struct answer, base);
 }
 
-int sl_rest_error_body(struct sl_buf *out, enum sl_failure kind, struct sl_slice message) {
+int sl_rest_error_body(struct sl_buf *out, enum sl_failure kind, struct sl_slice message,
+                       const char *id) {
     struct sl_put p = {out, SL_OK};
+    (void)id; /* x-sluice-request-id has it */
     sl_put(&p, "{\"error\":{");
     sl_put_member_string(&p, "code", sl_failure_info(kind)->exception);
     sl_put_member_string(&p, "message", message);
@@ -40,13 +43,7 @@ int sl_rest_error_body(struct sl_buf *out, enum sl_failure kind, struct sl_slice
 }
 
 int sl_rest_error_event(struct sl_buf *out, enum sl_failure kind, struct sl_slice message) {
-    struct sl_buf data;
-    sl_buf_init(&data, message.len * 6 + 512); /* a byte takes six where it is escaped */
-    int err = sl_rest_error_body(&data, kind, message);
-    if (!err)
-        err = sl_sse_encode(out, SL_LIT("error"), sl_buf_slice(&data));
-    sl_buf_done(&data);
-    return err;
+    return sl_tell_event(out, "error", sl_rest_error_body, kind, message, NULL);
 }
 
 static void put_tokens(struct sl_put *p, const char *name, int64_t tokens) {

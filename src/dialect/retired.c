@@ -4,6 +4,7 @@
 #include "dialect/llama.h"
 #include "dialect/reading.h"
 #include "sluice/core/model.h"
+#include "sluice/dialect/edit.h"
 #include "sluice/wire/json_view.h"
 #include "sluice/wire/uri.h"
 
@@ -16,14 +17,17 @@ static bool names_a_model(enum sl_operation op) {
            op == SL_OP_CONVERSE_STREAM || op == SL_OP_COUNT_TOKENS;
 }
 
-static struct sl_slice successor_of(const struct sl_decode *d) {
-    const struct sl_dialect_settings *settings = d->settings;
+static struct sl_slice successor_of(const struct sl_dialect_settings *settings,
+                                    struct sl_slice model) {
     struct sl_slice found = SL_EMPTY;
-    if (!names_a_model(d->call->operation))
-        return found;
     if (settings->successor)
-        found = settings->successor(settings->successor_ctx, d->call->model);
-    return found.len > 0 ? found : sl_model_successor(d->call->model);
+        found = settings->successor(settings->successor_ctx, model);
+    return found.len > 0 ? found : sl_model_successor(model);
+}
+
+struct sl_slice sl_retired_served(const struct sl_decode *d, struct sl_slice model) {
+    struct sl_slice successor = successor_of(d->settings, model);
+    return successor.len > 0 ? successor : model;
 }
 
 /* "/model/OLD/invoke" → "/model/NEW/invoke": what stands behind the id begins at the last '/'. */
@@ -77,15 +81,7 @@ static int splice(struct sl_decode *d, struct sl_slice whole, const struct sl_js
 
 /* What was said of the body as it came is said of it as it is sent. */
 static int read_again(struct sl_decode *d) {
-    struct sl_chain_cursor cursor = {0};
-    struct sl_slice piece;
-    struct sl_sha256 digest;
-    sl_sha256_init(&digest);
-    while (sl_chain_peek(&d->call->body, &cursor, &piece, 1) == 1) {
-        sl_sha256_update(&digest, piece);
-        sl_chain_advance(&d->call->body, &cursor, piece.len);
-    }
-    sl_sha256_final(&digest, d->call->body_sha256);
+    sl_edit_hash(d->call);
     return sl_reading_of(d->call, &d->call->body);
 }
 
@@ -120,7 +116,8 @@ static int replace_prompt(struct sl_decode *d, const struct sl_json_fact *prompt
 }
 
 int sl_retired_replace(struct sl_decode *d, const struct sl_json_fact *prompt) {
-    struct sl_slice successor = successor_of(d);
+    struct sl_slice successor =
+        names_a_model(d->call->operation) ? successor_of(d->settings, d->call->model) : SL_EMPTY;
     if (successor.len == 0)
         return SL_OK;
     if (!d->settings->map_retired) {
@@ -134,9 +131,21 @@ int sl_retired_replace(struct sl_decode *d, const struct sl_json_fact *prompt) {
     int err = replace_target(d, successor);
     if (!err)
         err = sl_arena_copy(d->arena, successor, &d->call->served_model);
-    d->call->edited = SL_LIT("model");
+    if (!err && d->call->edited.len > 0)
+        err = sl_arena_printf(d->arena, &d->call->edited, "model,%.*s", SL_FMT(d->call->edited));
+    else
+        d->call->edited = SL_LIT("model");
     if (!err && prompt && prompt->type == SL_FACT_STRING && from == SL_FAMILY_LLAMA2 &&
         (to == SL_FAMILY_LLAMA3 || to == SL_FAMILY_LLAMA4))
         err = replace_prompt(d, prompt, to == SL_FAMILY_LLAMA4);
+    return err;
+}
+
+int sl_retired_replace_part(const struct sl_decode *d, struct sl_arena *arena,
+                            struct sl_call *call) {
+    struct sl_decode part = {.settings = d->settings, .arena = arena, .call = call};
+    int err = sl_retired_replace(&part, NULL);
+    if (!err && call->served_model.len > 0)
+        call->model = call->served_model;
     return err;
 }

@@ -12,4 +12,12 @@
  */
 SL_NODISCARD int sl_retired_replace(struct sl_decode *d, const struct sl_json_fact *prompt);
 
+/* The same for one of several calls of a request (sl_dialect.part), made in that call's arena: it
+ * is then a call of the successor. */
+SL_NODISCARD int sl_retired_replace_part(const struct sl_decode *d, struct sl_arena *arena,
+                                         struct sl_call *call);
+
+/* The model that will serve a call of this one: whose form a body written here must have. */
+struct sl_slice sl_retired_served(const struct sl_decode *d, struct sl_slice model);
+
 #endif

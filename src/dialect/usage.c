@@ -1,6 +1,8 @@
 /* Several names for the same four numbers: tables of paths, one reader. */
 #include "dialect/usage.h"
 
+#include <assert.h>
+
 /* Which number a fact is. */
 enum field { INPUT, OUTPUT, CACHE_READ, CACHE_WRITE };
 
@@ -55,9 +57,18 @@ static void set(struct sl_usage *usage, enum field field, int64_t value) {
         *slots[field] = value;
 }
 
-void sl_usage_facts(struct sl_json_fact *facts) {
+void sl_usage_begin(struct sl_json_facts *reader, struct sl_json_fact facts[SL_FOLLOW_FACTS]) {
+    static struct sl_json_paths paths; /* taken apart once: every document is read by them */
+    static bool made;
     for (size_t i = 0; i < SL_FOLLOW_FACTS; i++)
         facts[i].path = rows[i].path;
+    if (!made) {
+        int err = sl_json_paths_init(&paths, facts, SL_FOLLOW_FACTS);
+        assert(!err); /* they are fewer and shorter than the limits */
+        (void)err;
+    }
+    made = true;
+    sl_json_facts_begin(reader, &paths, facts, SL_FOLLOW_FACTS, SL_USAGE_TEXT_MAX);
 }
 
 void sl_usage_from_facts(struct sl_usage *usage, const struct sl_json_fact *facts) {
@@ -78,9 +89,7 @@ void sl_usage_from_headers(struct sl_usage *usage, const struct sl_headers *head
 void sl_usage_from_json(struct sl_usage *usage, struct sl_slice json) {
     struct sl_json_fact facts[SL_FOLLOW_FACTS] = {0};
     struct sl_json_facts reader;
-    sl_usage_facts(facts);
-    if (sl_json_facts_init(&reader, facts, SL_FOLLOW_FACTS, SL_USAGE_TEXT_MAX) != SL_OK)
-        return;
+    sl_usage_begin(&reader, facts);
     if (sl_json_facts_feed(&reader, json) == SL_OK && sl_json_facts_finish(&reader) == SL_OK)
         sl_usage_from_facts(usage, facts);
     sl_json_facts_done(&reader);

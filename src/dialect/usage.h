@@ -9,8 +9,8 @@
 /* Numbers only: their text is short. */
 #define SL_USAGE_TEXT_MAX 32
 
-/* Sets the paths of SL_FOLLOW_FACTS facts. */
-void sl_usage_facts(struct sl_json_fact *facts);
+/* A reader of all places in documents and events. */
+void sl_usage_begin(struct sl_json_facts *reader, struct sl_json_fact facts[SL_FOLLOW_FACTS]);
 /* Each of these overwrites what its source knows and leaves the rest. */
 void sl_usage_from_facts(struct sl_usage *usage, const struct sl_json_fact *facts);
 void sl_usage_from_headers(struct sl_usage *usage, const struct sl_headers *headers);

@@ -112,6 +112,10 @@ void sl_verdict_token(struct sl_verdict *v, const struct sl_json_token *token) {
     }
 }
 
+void sl_verdict_event_end(struct sl_verdict *v) {
+    *v = (struct sl_verdict){.spoiled = v->spoiled};
+}
+
 static int on_token(void *ctx, const struct sl_json_token *token) {
     sl_verdict_token(ctx, token);
     return 0;
@@ -121,5 +125,5 @@ void sl_verdict_read(struct sl_verdict *v, struct sl_slice json) {
     struct sl_json_tokenizer t;
     sl_json_init(&t, on_token, v);
     (void)(sl_json_feed(&t, json) == 0 && sl_json_finish(&t) == 0);
-    *v = (struct sl_verdict){.spoiled = v->spoiled};
+    sl_verdict_event_end(v);
 }

@@ -219,9 +219,14 @@ static void accept_head(struct h1 *h, struct sl_slice raw) {
 static size_t read_head(struct h1 *h, struct sl_slice bytes) {
     llhttp_errno_t error = llhttp_execute(&h->parser, bytes.ptr, bytes.len);
     bool complete = error == HPE_PAUSED;
-    size_t used = complete ? (size_t)(llhttp_get_error_pos(&h->parser) - bytes.ptr) : bytes.len;
+    /* What it took to know. More may have come with it, which must not make the head too large. */
+    size_t seen = bytes.len;
+    if (error != HPE_OK)
+        seen = (size_t)(llhttp_get_error_pos(&h->parser) - bytes.ptr);
+    size_t used = complete ? seen : bytes.len;
     struct sl_slice raw = sl_slice_head(bytes, used);
     size_t max = h->c->limits->header_bytes;
+    bool large = h->part.len + seen > max;
     if (h->part.len > 0 || (!complete && error == HPE_OK)) {
         /* One byte above the maximum is enough to know. */
         if (sl_buf_add(&h->part, sl_slice_head(raw, max + 1 - h->part.len)) < 0) {
@@ -230,7 +235,7 @@ static size_t read_head(struct h1 *h, struct sl_slice bytes) {
         }
         raw = sl_buf_slice(&h->part);
     }
-    if (raw.len > max) {
+    if (large) {
         bool line = sl_slice_find(sl_head_skip_empty(raw), '\n') < max;
         refuse_head(h, raw, line ? 431 : 414,
                     line ? "the request's head is too large" : "the request's target is too long");
@@ -469,9 +474,21 @@ static int add_status_line(struct sl_buf *out, int status) {
     return rc == SL_OK ? sl_buf_add(out, SL_LIT("\r\n")) : rc;
 }
 
+/* Whether one of eight bytes is below the space. */
+static bool has_control(uint64_t bytes) {
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    return ((bytes - ones * ' ') & ~bytes & (ones << 7)) != 0;
+}
+
 /* A line break in a name or value would let its author write headers of his own. */
 static bool is_one_line(struct sl_slice s) {
-    for (size_t i = 0; i < s.len; i++)
+    size_t i = 0;
+    for (uint64_t bytes; i + sizeof(bytes) <= s.len; i += sizeof(bytes)) {
+        memcpy(&bytes, s.ptr + i, sizeof(bytes));
+        if (has_control(bytes))
+            break;
+    }
+    for (; i < s.len; i++)
         if (s.ptr[i] == '\r' || s.ptr[i] == '\n' || s.ptr[i] == '\0')
             return false;
     return true;
@@ -484,16 +501,29 @@ static bool is_ours(struct sl_slice name) {
            (name.len == 10 && sl_slice_ieq(name, SL_LIT("connection")));
 }
 
+/* Room for it is reserved. */
+static void put(struct sl_buf *out, struct sl_slice s) {
+    if (s.len > 0)
+        memcpy(out->ptr + out->len, s.ptr, s.len);
+    out->len += s.len;
+}
+
 static int add_headers(struct sl_buf *out, const struct sl_headers *headers) {
+    size_t most = 0;
+    for (size_t i = 0; i < headers->count; i++)
+        most += headers->items[i].name.len + headers->items[i].value.len + sizeof(": \r\n") - 1;
+    if (sl_buf_reserve(out, most) < 0)
+        return SL_E_NOMEM;
     for (size_t i = 0; i < headers->count; i++) {
         struct sl_slice name = headers->items[i].name, value = headers->items[i].value;
         if (is_ours(name))
             continue;
         if (name.len == 0 || !is_one_line(name) || !is_one_line(value))
             return SL_E_INVALID;
-        if (sl_buf_add(out, name) < 0 || sl_buf_add(out, SL_LIT(": ")) < 0 ||
-            sl_buf_add(out, value) < 0 || sl_buf_add(out, SL_LIT("\r\n")) < 0)
-            return SL_E_NOMEM;
+        put(out, name);
+        put(out, SL_LIT(": "));
+        put(out, value);
+        put(out, SL_LIT("\r\n"));
     }
     return SL_OK;
 }

@@ -135,6 +135,7 @@ static int h2_open(struct sl_front_conn *c) {
     sl_buf_init(&h->out, OUT_MAX);
     sl_list_init(&h->over);
     sl_list_init(&h->held);
+    h2_rests_init(h);
     int err = make_session(h);
     if (err == SL_OK)
         err = greet(h);
@@ -149,6 +150,7 @@ static void h2_free(struct sl_front_conn *c) {
     struct h2 *h = c->proto;
     if (!h)
         return;
+    h2_rests_done(h);
     nghttp2_session_del(h->session);
     sl_buf_done(&h->out);
     sl_free(h);
@@ -256,25 +258,32 @@ static uint32_t big_endian(const uint8_t *at, size_t len) {
     return n;
 }
 
-static ssize_t feed(struct h2 *h, struct sl_slice bytes, size_t from, size_t to) {
-    return nghttp2_session_mem_recv(h->session, (const uint8_t *)bytes.ptr + from, to - from);
+static ssize_t feed(struct h2 *h, const void *bytes, size_t len) {
+    return len ? nghttp2_session_mem_recv(h->session, bytes, len) : 0;
 }
 
-/* Gives nghttp2 the bytes; each frame's header is looked at when all before it has been acted upon.
+/*
+ * Gives nghttp2 the bytes; each frame's header is looked at when all before it has been acted upon.
+ * A header that has not come whole is kept until it has: nghttp2 counts a CONTINUATION's once for
+ * each piece.
  */
 static ssize_t receive(struct h2 *h, struct sl_slice bytes) {
     size_t given = 0, at = 0;
-    while (next_header(h, bytes, &at)) {
-        size_t start = at > H2_FRAME_HEADER ? at - H2_FRAME_HEADER : 0;
-        ssize_t n = feed(h, bytes, given, start);
+    ssize_t n = 0;
+    while (n >= 0 && next_header(h, bytes, &at)) {
+        size_t here = at < H2_FRAME_HEADER ? at : H2_FRAME_HEADER; /* of it, in these bytes */
+        size_t start = at - here;
+        n = feed(h, bytes.ptr + given, start - given);
         if (n < 0)
-            return n;
+            break;
         given = start;
         h->header_len = 0;
         h->frame_left = big_endian(h->header, 3);
         check_closed(h, h->header[3], (int32_t)(big_endian(h->header + 5, 4) & INT32_MAX));
+        n = feed(h, h->header, H2_FRAME_HEADER - here);
     }
-    return feed(h, bytes, given, bytes.len);
+    size_t kept = h->header_len < bytes.len ? h->header_len : bytes.len;
+    return n < 0 ? n : feed(h, bytes.ptr + given, bytes.len - kept - given);
 }
 
 static void h2_on_read(struct sl_front_conn *c, struct sl_slice bytes) {

@@ -34,6 +34,11 @@
 #define H2_STREAM_WINDOW     (1 << 20)
 #define H2_CONNECTION_WINDOW (4 << 20)
 
+/* What is taken in of a request whose answer is complete: what a client has under way before it
+ * reads the answer. */
+#define H2_REST_BYTES (1 << 20)
+#define H2_REST_MS    3000
+
 enum h2_drain {
     H2_SERVING,
     H2_LEAVING, /* the shutdown notice is out: requests that crossed it are still served */
@@ -47,8 +52,10 @@ struct h2 {
      * a peer that takes nothing stops the pulling of bodies. */
     struct sl_buf out;
     size_t out_at;
-    struct sl_list over;    /* h2_stream.over_link */
-    struct sl_list held;    /* h2_stream.held_link: streams whose input waits for the handler */
+    struct sl_list over;  /* h2_stream.over_link */
+    struct sl_list held;  /* h2_stream.held_link: streams whose input waits for the handler */
+    struct sl_list rests; /* h2_rest.link, the oldest first */
+    struct sl_timer rest_timer;
     struct h2_stream *head; /* its header block is under way; there is at most one */
     /* What the last peek gave, between nghttp2's two callbacks for one DATA frame. */
     struct sl_slice body[H2_SLICES];
@@ -74,6 +81,7 @@ struct h2_stream {
     struct sl_chain held; /* came while the handler had paused; not yet given back to the windows */
     struct sl_chain_cursor held_at;
     struct sl_headers trailers;
+    uint64_t came;      /* bytes of the body, delivered or not */
     uint64_t head_size; /* as RFC 9113 6.5.2 counts: 32 bytes for each field */
     int refused;        /* the head will be answered with this status */
     const char *why;
@@ -81,6 +89,18 @@ struct h2_stream {
     bool wide;     /* has H2_STREAM_WINDOW */
     bool deferred; /* nghttp2 asks for no body until the handler wakes it */
     bool sent_end; /* END_STREAM has been written */
+};
+
+/*
+ * A stream whose answer is complete and whose request is not: the handler is done with it, nghttp2
+ * is not. RFC 9113 8.1 lets a server reset it at once, without an error; but clients that are busy
+ * sending (curl 7.88) may then miss the answer. So the rest is thrown away for a while first.
+ */
+struct h2_rest {
+    struct sl_list link;
+    int32_t id;
+    uint64_t until;
+    size_t left; /* bytes that may still come */
 };
 
 /* ---- h2.c ---- */
@@ -93,6 +113,18 @@ void h2_count_reset(struct h2 *h);
 void h2_drain(struct sl_front_conn *c);
 /* The final GOAWAY: streams that are open are still served. */
 void h2_leave(struct h2 *h);
+
+/* ---- h2_rest.c ---- */
+
+void h2_rests_init(struct h2 *h);
+void h2_rests_done(struct h2 *h);
+/* The answer is complete, and at least `left` bytes of the request are to come (SL_LENGTH_UNKNOWN:
+ * nobody knows): they are thrown away within limits; beyond these the stream is reset. */
+void h2_rest_begin(struct h2 *h, int32_t id, int64_t left);
+/* Bytes came for a stream that is no longer ours. */
+void h2_rest_data(struct h2 *h, int32_t id, size_t len);
+/* nghttp2 closed the stream. */
+void h2_rest_end(struct h2 *h, int32_t id);
 
 /* ---- h2_stream.c ---- */
 

@@ -79,8 +79,8 @@ void h2_stream_free(struct sl_stream *base) {
     if (h->head == s)
         h->head = NULL;
     size_t held = (size_t)(s->held.end - s->held_at.offset);
-    if (held && nghttp2_session_consume_connection(h->session, held) != 0)
-        h2_fail(h);
+    if (held)
+        consume(h, s->id, held);
     sl_chain_done(&s->held);
     sl_list_remove(&s->over_link);
     sl_list_remove(&s->held_link);
@@ -91,6 +91,7 @@ static int on_stream_close(nghttp2_session *session, int32_t id, uint32_t code, 
     (void)session, (void)code;
     struct h2 *h = ctx;
     struct h2_stream *s = stream_of(h, id);
+    h2_rest_end(h, id);
     if (!s)
         return 0;
     if (h->head == s)
@@ -276,6 +277,9 @@ static int on_data(nghttp2_session *session, uint8_t flags, int32_t id, const ui
     struct h2_stream *s = stream_of(h, id);
     struct sl_slice bytes = sl_slice_of(data, len);
     bool wanted = s && !s->base.aborted && !s->base.input_over;
+    if (s)
+        s->came += len;
+    h2_rest_data(h, id, len);
     if (wanted && (s->base.paused || sl_list_linked(&s->held_link))) {
         hold(s, bytes);
         return go_on(h);
@@ -453,7 +457,8 @@ static int send_body(nghttp2_session *session, nghttp2_frame *frame, const uint8
     return 0;
 }
 
-/* A response may end before its request has: then the client need not go on (RFC 9113 8.1). */
+/* A response may end before its request has: then the handler is done, and what is left of the
+ * request is nobody's. */
 static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, void *ctx) {
     struct h2 *h = ctx;
     if (frame->hd.type == NGHTTP2_RST_STREAM)
@@ -467,9 +472,11 @@ static int on_frame_send(nghttp2_session *session, const nghttp2_frame *frame, v
         return 0;
     s->sent_end = true;
     s->base.write_since = 0;
-    if (nghttp2_session_get_stream_remote_close(session, id) == 0 &&
-        nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, id, NGHTTP2_NO_ERROR) != 0)
-        h2_fail(h);
+    if (nghttp2_session_get_stream_remote_close(session, id) == 0) {
+        int64_t length = s->base.head.content_length;
+        h2_rest_begin(h, id, length < 0 ? SL_LENGTH_UNKNOWN : length - (int64_t)s->came);
+        h2_stream_set_over(s, s->base.reason);
+    }
     return 0;
 }
 

@@ -107,6 +107,19 @@ static int decode(struct sl_sim_ask *ask, const cJSON *body, bool counting) {
     return 0;
 }
 
+/*
+ * AWS documents the first alone ("Anthropic Claude Messages API", Bedrock user guide); the others
+ * are what Anthropic's SDKs put into a body for Bedrock unless told otherwise: the Python SDK since
+ * 2.0 (its ANTHROPIC_API_VERSION). Bedrock's words for any other: boto3 issue 4218.
+ */
+static bool is_known_version(struct sl_slice version) {
+    static const struct sl_slice known[] = {SL_LIT("bedrock-2023-05-31"), SL_LIT("2026-10-21")};
+    for (size_t i = 0; i < sizeof known / sizeof known[0]; i++)
+        if (sl_slice_eq(version, known[i]))
+            return true;
+    return false;
+}
+
 static int claude_decode(struct sl_sim_ask *ask, const cJSON *body) {
     static const char *const foreign[] = {"model", "stream"};
     if (!cJSON_IsObject(body))
@@ -115,9 +128,8 @@ static int claude_decode(struct sl_sim_ask *ask, const cJSON *body) {
     struct sl_slice version = sl_sim_get_string(body, "anthropic_version");
     if (!version.len)
         return invalid(ask, "anthropic_version", "Field required");
-    if (!sl_slice_eq(version, SL_LIT("bedrock-2023-05-31")))
-        return sl_sim_refuse(ask->no, SL_FAILURE_VALIDATION,
-                             "Invalid anthropic_version: %.*s. Must be 'bedrock-2023-05-31'.",
+    if (!is_known_version(version))
+        return sl_sim_refuse(ask->no, SL_FAILURE_VALIDATION, "Invalid API version: %.*s",
                              SL_FMT(version));
     for (size_t i = 0; i < 2; i++)
         if (sl_sim_get(body, foreign[i]))

@@ -13,6 +13,7 @@ const struct sl_sim_shape *sl_sim_shape_of(enum sl_family family) {
         [SL_FAMILY_COHERE_COMMAND_R] = &sl_sim_shape_command_r,
         [SL_FAMILY_DEEPSEEK] = &sl_sim_shape_deepseek,
         [SL_FAMILY_GPT_OSS] = &sl_sim_shape_chat,
+        [SL_FAMILY_JURASSIC] = &sl_sim_shape_jurassic,
     };
     return family < sizeof shapes / sizeof shapes[0] ? shapes[family] : NULL;
 }
@@ -25,7 +26,7 @@ enum sl_family sl_sim_family_of_body(const cJSON *body) {
         {"anthropic_version", SL_FAMILY_CLAUDE}, {"max_gen_len", SL_FAMILY_LLAMA3},
         {"inferenceConfig", SL_FAMILY_NOVA},     {"schemaVersion", SL_FAMILY_NOVA},
         {"inputText", SL_FAMILY_TITAN_TEXT},     {"message", SL_FAMILY_COHERE_COMMAND_R},
-        {"max_tokens", SL_FAMILY_MISTRAL},
+        {"max_tokens", SL_FAMILY_MISTRAL},       {"maxTokens", SL_FAMILY_JURASSIC},
     };
     if (sl_sim_get(body, "messages") && !sl_sim_get(body, "anthropic_version") &&
         !sl_sim_get(body, "inferenceConfig") && !sl_sim_get(body, "schemaVersion"))

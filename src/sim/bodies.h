@@ -28,6 +28,7 @@ extern const struct sl_sim_shape sl_sim_shape_mistral;
 extern const struct sl_sim_shape sl_sim_shape_command;
 extern const struct sl_sim_shape sl_sim_shape_command_r;
 extern const struct sl_sim_shape sl_sim_shape_deepseek;
+extern const struct sl_sim_shape sl_sim_shape_jurassic; /* has no stream */
 
 /* InvokeModel's shape for a family; NULL for those that embed (see embed.h). */
 const struct sl_sim_shape *sl_sim_shape_of(enum sl_family family);

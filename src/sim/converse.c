@@ -140,6 +140,22 @@ static int check_limit(struct sl_sim_ask *ask) {
     return 0;
 }
 
+/* What the model's row in Bedrock's table of features has a "No" for, in Bedrock's words. */
+static int check_features(struct sl_sim_ask *ask, const cJSON *body) {
+    const cJSON *system = sl_sim_get(body, "system"), *messages = sl_sim_get(body, "messages");
+    const cJSON *first = cJSON_IsArray(messages) ? messages->child : NULL;
+    if (ask->model->flags & SL_SIM_MODEL_NO_SYSTEM && system && system->child)
+        return invalid(ask, "This model doesn't support system messages. Try again without a "
+                            "system message or use a model that supports system messages.");
+    if (ask->model->flags & SL_SIM_MODEL_NO_TOOLS && sl_sim_get(body, "toolConfig"))
+        return invalid(ask, "This model doesn't support tool use.");
+    if (ask->model->flags & SL_SIM_MODEL_NO_CHAT && first && first->next)
+        return invalid(ask, "This model doesn't support conversation history. Try again with "
+                            "input from a single user prompt or use a model that supports "
+                            "conversation history.");
+    return 0;
+}
+
 static int decode(struct sl_sim_ask *ask, const cJSON *body, const char *limit) {
     const cJSON *config = sl_sim_get(body, "inferenceConfig");
     const cJSON *extra = sl_sim_get(body, "additionalModelRequestFields");
@@ -149,6 +165,7 @@ static int decode(struct sl_sim_ask *ask, const cJSON *body, const char *limit) 
     if (!cJSON_IsObject(body))
         return invalid(ask, "Malformed input request: expected type: JSONObject, please reformat "
                             "your input and try again.");
+    SL_SIM_CHECK(check_features(ask, body));
     SL_SIM_CHECK(decode_tools(ask, sl_sim_get(body, "toolConfig")));
     decode_system(ask, sl_sim_get(body, "system"));
     SL_SIM_CHECK(decode_messages(ask, sl_sim_get(body, "messages")));

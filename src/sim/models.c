@@ -17,10 +17,14 @@
 #define GLOBAL (1u << SL_SIM_GLOBAL)
 #define MANTLE (1u << SL_SIM_MANTLE)
 
-#define IMAGES  SL_SIM_MODEL_IMAGES
-#define EMBEDS  (SL_SIM_MODEL_EMBEDS | SL_SIM_MODEL_NO_STREAM)
-#define RETIRED SL_SIM_MODEL_RETIRED
-#define REASONS SL_SIM_MODEL_REASONS
+#define IMAGES   SL_SIM_MODEL_IMAGES
+#define EMBEDS   (SL_SIM_MODEL_EMBEDS | SL_SIM_MODEL_NO_STREAM)
+#define RETIRED  SL_SIM_MODEL_RETIRED
+#define REASONS  SL_SIM_MODEL_REASONS
+#define NO_TOOLS SL_SIM_MODEL_NO_TOOLS
+#define PLAIN    (SL_SIM_MODEL_NO_SYSTEM | NO_TOOLS)
+#define PROMPTS  (SL_SIM_MODEL_NO_CHAT | PLAIN)
+#define JURASSIC SL_FAMILY_JURASSIC, PROMPTS | SL_SIM_MODEL_NO_STREAM | SL_SIM_MODEL_LEGACY
 
 #define META    "Meta"
 #define CLAUDE  SL_FAMILY_CLAUDE, IMAGES
@@ -32,8 +36,8 @@
 
 static const struct sl_sim_model models[] = {
     /* clang-format off */
-    {"meta.llama3-8b-instruct-v1:0", "Llama 3 8B Instruct", META, LLAMA3, OD, 8192, 2048, 1, 0},
-    {"meta.llama3-70b-instruct-v1:0", "Llama 3 70B Instruct", META, LLAMA3, OD, 8192, 2048, 1, 0},
+    {"meta.llama3-8b-instruct-v1:0", "Llama 3 8B Instruct", META, SL_FAMILY_LLAMA3, NO_TOOLS, OD, 8192, 2048, 1, 0},
+    {"meta.llama3-70b-instruct-v1:0", "Llama 3 70B Instruct", META, SL_FAMILY_LLAMA3, NO_TOOLS, OD, 8192, 2048, 1, 0},
     {"meta.llama3-1-8b-instruct-v1:0", "Llama 3.1 8B Instruct", META, LLAMA3, US, 128000, 8192, 1, 0},
     {"meta.llama3-1-70b-instruct-v1:0", "Llama 3.1 70B Instruct", META, LLAMA3, US, 128000, 8192, 1, 0},
     {"meta.llama3-3-70b-instruct-v1:0", "Llama 3.3 70B Instruct", META, LLAMA3, US, 128000, 8192, 1, 0},
@@ -53,21 +57,25 @@ static const struct sl_sim_model models[] = {
     {"amazon.nova-lite-v1:0", "Nova Lite", "Amazon", NOVA, OD | US | EU | APAC, 300000, 10000, 1, 1536},
     {"amazon.nova-pro-v1:0", "Nova Pro", "Amazon", NOVA, OD | US | EU | APAC, 300000, 10000, 1, 1024},
     {"amazon.nova-2-lite-v1:0", "Nova 2 Lite", "Amazon", NOVA, US | EU | APAC | GLOBAL, 1000000, 64000, 1, 1536},
-    {"amazon.titan-text-express-v1", "Titan Text G1 - Express", "Amazon", SL_FAMILY_TITAN_TEXT, 0, OD, 8192, 8192, 1, 0},
-    {"amazon.titan-text-lite-v1", "Titan Text G1 - Lite", "Amazon", SL_FAMILY_TITAN_TEXT, 0, OD, 4096, 4096, 1, 0},
+    {"amazon.titan-text-express-v1", "Titan Text G1 - Express", "Amazon", SL_FAMILY_TITAN_TEXT, PLAIN, OD, 8192, 8192, 1, 0},
+    {"amazon.titan-text-lite-v1", "Titan Text G1 - Lite", "Amazon", SL_FAMILY_TITAN_TEXT, PLAIN, OD, 4096, 4096, 1, 0},
     {"amazon.titan-embed-text-v1", "Titan Embeddings G1 - Text", "Amazon", SL_FAMILY_TITAN_EMBED, EMBEDS, OD, 8192, 0, 1, 0},
     {"amazon.titan-embed-text-v2:0", "Titan Text Embeddings V2", "Amazon", SL_FAMILY_TITAN_EMBED, EMBEDS, OD, 8192, 0, 1, 0},
 
-    {"mistral.mistral-7b-instruct-v0:2", "Mistral 7B Instruct", "Mistral AI", MISTRAL, OD, 32000, 8192, 1, 0},
-    {"mistral.mixtral-8x7b-instruct-v0:1", "Mixtral 8x7B Instruct", "Mistral AI", MISTRAL, OD, 32000, 4096, 1, 0},
+    {"mistral.mistral-7b-instruct-v0:2", "Mistral 7B Instruct", "Mistral AI", SL_FAMILY_MISTRAL, PLAIN, OD, 32000, 8192, 1, 0},
+    {"mistral.mixtral-8x7b-instruct-v0:1", "Mixtral 8x7B Instruct", "Mistral AI", SL_FAMILY_MISTRAL, PLAIN, OD, 32000, 4096, 1, 0},
     {"mistral.mistral-small-2402-v1:0", "Mistral Small (24.02)", "Mistral AI", MISTRAL, OD, 32000, 8192, 1, 0},
     {"mistral.mistral-large-2402-v1:0", "Mistral Large (24.02)", "Mistral AI", MISTRAL, OD, 32000, 8192, 1, 0},
 
-    {"cohere.command-text-v14", "Command", "Cohere", SL_FAMILY_COHERE_COMMAND, 0, OD, 4096, 4096, 1, 0},
+    {"cohere.command-text-v14", "Command", "Cohere", SL_FAMILY_COHERE_COMMAND, PROMPTS, OD, 4096, 4096, 1, 0},
+    {"cohere.command-light-text-v14", "Command Light", "Cohere", SL_FAMILY_COHERE_COMMAND, PROMPTS, OD, 4096, 4096, 1, 0},
     {"cohere.command-r-v1:0", "Command R", "Cohere", SL_FAMILY_COHERE_COMMAND_R, 0, OD, 128000, 4000, 1, 0},
     {"cohere.command-r-plus-v1:0", "Command R+", "Cohere", SL_FAMILY_COHERE_COMMAND_R, 0, OD, 128000, 4000, 1, 0},
     {"cohere.embed-english-v3", "Embed English", "Cohere", SL_FAMILY_COHERE_EMBED, EMBEDS, OD, 512, 0, 1, 0},
     {"cohere.embed-multilingual-v3", "Embed Multilingual", "Cohere", SL_FAMILY_COHERE_EMBED, EMBEDS, OD, 512, 0, 1, 0},
+
+    {"ai21.j2-mid-v1", "Jurassic-2 Mid", "AI21 Labs", JURASSIC, OD, 8192, 8191, 1, 0},
+    {"ai21.j2-ultra-v1", "Jurassic-2 Ultra", "AI21 Labs", JURASSIC, OD, 8192, 8191, 1, 0},
 
     {"deepseek.r1-v1:0", "DeepSeek-R1", "DeepSeek", SL_FAMILY_DEEPSEEK, REASONS, US, 128000, 32768, 1, 0},
     {"openai.gpt-oss-20b-1:0", "gpt-oss-20b", "OpenAI", SL_FAMILY_GPT_OSS, REASONS, OD | MANTLE, 128000, 16384, 1, 0},

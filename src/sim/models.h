@@ -29,12 +29,16 @@ enum sl_sim_channel {
 };
 
 enum {
-    SL_SIM_MODEL_IMAGES = 1,    /* takes images */
-    SL_SIM_MODEL_EMBEDS = 2,    /* gives embeddings, not text */
-    SL_SIM_MODEL_RETIRED = 4,   /* past its end of life */
-    SL_SIM_MODEL_LEGACY = 8,    /* still served, end of life announced */
-    SL_SIM_MODEL_REASONS = 16,  /* always thinks aloud */
-    SL_SIM_MODEL_NO_STREAM = 32 /* no streaming operations */
+    SL_SIM_MODEL_IMAGES = 1,     /* takes images */
+    SL_SIM_MODEL_EMBEDS = 2,     /* gives embeddings, not text */
+    SL_SIM_MODEL_RETIRED = 4,    /* past its end of life */
+    SL_SIM_MODEL_LEGACY = 8,     /* still served, end of life announced */
+    SL_SIM_MODEL_REASONS = 16,   /* always thinks aloud */
+    SL_SIM_MODEL_NO_STREAM = 32, /* no streaming operations */
+    /* What Converse cannot do with it ("Supported models and model features"). */
+    SL_SIM_MODEL_NO_SYSTEM = 64,
+    SL_SIM_MODEL_NO_TOOLS = 128,
+    SL_SIM_MODEL_NO_CHAT = 256 /* one prompt of the user's, no history */
 };
 
 struct sl_sim_model {

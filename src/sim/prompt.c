@@ -1,5 +1,6 @@
 /*
- * The families whose InvokeModel body holds one prompt: Llama, Titan, Mistral, Cohere, DeepSeek.
+ * The families whose InvokeModel body holds one prompt: Llama, Titan, Mistral, Cohere, Jurassic,
+ * DeepSeek.
  * One table says where prompt, limit and stop sequences stand; each family writes its answer.
  */
 #include "sim/bodies.h"
@@ -58,6 +59,12 @@ static const struct sl_sim_key command_r_keys[] = {
     {"tools", ARRAY, false, 0, 0},
     {"tool_results", ARRAY, false, 0, 0},
     {"raw_prompting", BOOLEAN, false, 0, 0},
+};
+static const struct sl_sim_key jurassic_keys[] = {
+    {"prompt", STRING, true, 0, 0},           {"maxTokens", INTEGER, false, 1, 8191},
+    {"temperature", NUMBER, false, 0, 1},     {"topP", NUMBER, false, 0, 1},
+    {"stopSequences", ARRAY, false, 0, 0},    {"countPenalty", OBJECT, false, 0, 0},
+    {"presencePenalty", OBJECT, false, 0, 0}, {"frequencyPenalty", OBJECT, false, 0, 0},
 };
 static const struct sl_sim_key deepseek_keys[] = {
     {"prompt", STRING, true, 0, 0},       {"max_tokens", INTEGER, false, 1, 32768},
@@ -290,6 +297,23 @@ static void command_r_step(struct sl_sim_emitter *e, const struct sl_sim_step *s
 
 const struct sl_sim_shape sl_sim_shape_command_r = {command_r_decode, command_r_whole,
                                                     command_r_step, false};
+
+/* ---- Jurassic --------------------------------------------------------------------- */
+
+static int jurassic_decode(struct sl_sim_ask *ask, const cJSON *body) {
+    static const struct layout layout = {jurassic_keys, COUNT(jurassic_keys), "prompt",
+                                         NULL,          "maxTokens",          "stopSequences"};
+    return decode(ask, body, &layout);
+}
+
+static void jurassic_whole(struct sl_sim_out *out, const struct sl_sim_reply *reply) {
+    sl_sim_put(out, "{'id':1234,'prompt':{'text':'','tokens':[]},'completions':[{'data':{'text':");
+    put_text(out, reply);
+    sl_sim_put(out, ",'tokens':[]},'finishReason':{'reason':%s}}]}",
+               reason(reply, "endoftext", "length", "stop"));
+}
+
+const struct sl_sim_shape sl_sim_shape_jurassic = {jurassic_decode, jurassic_whole, NULL, false};
 
 /* ---- DeepSeek --------------------------------------------------------------------- */
 

@@ -9,6 +9,7 @@
 #include "sim/exchange.h"
 #include "sim/guardrail.h"
 #include "sluice/base/mem.h"
+#include "sluice/wire/modelid.h"
 
 #define AGAIN ", please reformat your input and try again."
 #define JSON  SL_LIT("application/json")
@@ -201,6 +202,12 @@ static enum sl_sim_framing framing_of(enum sl_sim_operation op) {
                                            : SL_SIM_FRAMING_SSE;
 }
 
+/* Imported models have InvokeModel alone. */
+static bool is_beyond_converse(const struct sl_sim_exchange *x) {
+    bool converse = x->route.op == SL_SIM_OP_CONVERSE || x->route.op == SL_SIM_OP_CONVERSE_STREAM;
+    return converse && sl_model_id_kind(x->reply.model_id) == SL_MODEL_ID_IMPORTED_ARN;
+}
+
 static int call_model(struct sl_sim_exchange *x, const cJSON *tree, struct sl_sim_ask *ask) {
     int error = find_model(x, tree);
     if (error)
@@ -208,9 +215,10 @@ static int call_model(struct sl_sim_exchange *x, const cJSON *tree, struct sl_si
     const struct sl_sim_shape *shape = find_shape(x, tree);
     bool native_stream =
         x->route.op == SL_SIM_OP_CONVERSE_STREAM || x->route.op == SL_SIM_OP_INVOKE_STREAM;
-    if (!shape && native_stream)
+    bool streams = shape && !(x->target.model->flags & SL_SIM_MODEL_NO_STREAM);
+    if (native_stream && (!streams || !shape->step))
         return invalid(x, "The model is unsupported for streaming.");
-    if (shape && x->target.model->flags & SL_SIM_MODEL_EMBEDS)
+    if (shape && (x->target.model->flags & SL_SIM_MODEL_EMBEDS || is_beyond_converse(x)))
         return invalid(x,
                        "The action doesn't support the model that you provided. Try again with a "
                        "supported text or chat model.");

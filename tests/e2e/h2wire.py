@@ -92,3 +92,10 @@ class Client(wire.Client):
                 over = True
                 self.send(frame(PING, 0, 0, b"12345678"))
         return outcome
+
+    def await_reset(self) -> int | None:
+        """The code of the next RST_STREAM; None when the connection ends without one."""
+        while (got := self._read_frame()) is not None:
+            if got[0] == RST_STREAM:
+                return int.from_bytes(got[3], "big")
+        return None

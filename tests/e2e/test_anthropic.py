@@ -4,9 +4,8 @@ To Claude the same question of Anthropic's API or of InvokeModel is one call; to
 Anthropic's API is one with Converse. Events and documents are held against the SDK's types,
 strictly.
 
-AnthropicBedrock says another anthropic_version since its release 2.0 than the one AWS documents and
-our simulator insists on, so that it is only tried with the talker, which does not judge it. As that
-is another version of the API, its answers are not shared with those of the documented one.
+AnthropicBedrock says another anthropic_version since its release 2.0 than the one AWS documents: as
+that is another version of the API, its answers are not shared with those of the documented one.
 """
 
 import base64
@@ -23,6 +22,8 @@ from samples import CLAUDE, LLAMA, NOVA, PROMPT, png
 from talker import ANSWER, BIG, BROKEN, INPUT, NUL, REFUSAL, TOOL_ID, Talker
 
 MODELS = [CLAUDE, NOVA, LLAMA]
+# Has a quota that no other test draws on.
+SPARE = "us.anthropic.claude-opus-5"
 TOOLS = [
     {
         "name": "get_weather",
@@ -108,6 +109,34 @@ def test_image(simulated: Sluice, model: str) -> None:
     assert message.usage.input_tokens > 1600, "the picture counts"
 
 
+def test_bedrock_client_simulated(simulated: Sluice) -> None:
+    """With a model behind it: text, picture, tools, a stream that says the same."""
+    api = bedrock(simulated).messages
+    tools = {"tools": TOOLS, "messages": user(sdk.WEATHER)}
+    for extra in ({"messages": user(PROMPT)}, {"messages": picture()}, tools):
+        request = {"model": CLAUDE, "max_tokens": 300, **extra}
+        raw = api.with_raw_response.create(**request)
+        whole = Message.model_validate_json(raw.text(), strict=True)
+        sdk.no_extras(whole)
+        with api.stream(**request) as stream:
+            deltas = list(stream.text_stream)
+            final = stream.get_final_message()
+        assert steady(final) == steady(whole) and "".join(deltas) == text_of(whole)
+        if extra is tools:
+            assert whole.stop_reason == "tool_use" and whole.content[-1].input["id"] == 1
+        else:
+            assert text_of(whole).startswith("[simulated]")
+            assert ("1 attachments" in text_of(whole)) == (extra["messages"] != user(PROMPT))
+    use = whole.content[-1]
+    result = {"type": "tool_result", "tool_use_id": use.id, "content": "rain"}
+    said = [{"role": "assistant", "content": [use.model_dump(exclude_none=True)]}]
+    messages = user(sdk.WEATHER) + said + [{"role": "user", "content": [result]}]
+    last = api.create(model=CLAUDE, max_tokens=300, tools=TOOLS, messages=messages)
+    assert last.stop_reason == "end_turn" and text_of(last).startswith("[simulated]")
+    with pytest.raises(anthropic.BadRequestError, match="max_tokens"):
+        api.create(model=CLAUDE, max_tokens="many", messages=user(PROMPT))
+
+
 def test_bedrock_client(talker: Talker, talking: Sluice) -> None:
     """What it sends goes as it is, a picture included; what it hears is the same in both shapes."""
     request = {"model": CLAUDE, "max_tokens": 300, "messages": picture()}
@@ -171,6 +200,33 @@ def test_simulated_tools_and_thinking(simulated: Sluice) -> None:
         assert stream.get_final_message().content[0] == thought
 
 
+def test_documents_caching_and_betas(talker: Talker, talking: Sluice) -> None:
+    """Claude gets the client's own words; another model what it has for them."""
+    source = {"type": "base64", "media_type": "application/pdf", "data": "JVBERi0xLjQ="}
+    document = {"type": "document", "source": source, "title": "The sky"}
+    system = [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}]
+    content = [document, {"type": "text", "text": PROMPT}]
+    request = {"max_tokens": 99, "system": system, "messages": [{"role": "user", "content": content}]}
+    create = direct(talking).beta.messages.create
+    assert create(model=CLAUDE, betas=["context-1m-2025-08-07"], **request).content[0].text == ANSWER
+    sent = json.loads(talker.last.body)
+    assert sent.pop("anthropic_version") == "bedrock-2023-05-31"
+    assert sent == {**request, "anthropic_beta": ["context-1m-2025-08-07"]}
+    assert create(model=NOVA, **request).content[0].text == ANSWER
+    sent = json.loads(talker.last.body)
+    assert sent["system"] == [{"text": "Be brief."}, {"cachePoint": {"type": "default"}}]
+    assert sent["messages"][0]["content"] == [
+        {
+            "document": {
+                "format": "pdf",
+                "name": "The sky",
+                "source": {"bytes": "JVBERi0xLjQ="},
+            }
+        },
+        {"text": PROMPT},
+    ]
+
+
 @pytest.mark.filterwarnings("ignore:The model:DeprecationWarning")
 def test_count_tokens(simulated: Sluice) -> None:
     api = direct(simulated).messages
@@ -199,6 +255,9 @@ def test_errors(talking: Sluice, make, model: str) -> None:
             api.create(stream=stream, **request)
         if make is direct:
             assert bad.value.body["error"]["type"] == "invalid_request_error"
+            headers = bad.value.response.headers
+            assert bad.value.body["request_id"] == headers["x-sluice-request-id"]
+            assert bad.value.request_id == headers["x-sluice-request-id"]
     busy = "us.anthropic.claude-opus-4-5-20251101-v1:0" if model == CLAUDE else sdk.BUSY
     with pytest.raises(anthropic.RateLimitError, match=sdk.TOO_BUSY) as limited:
         api.create(
@@ -233,11 +292,12 @@ def test_error_midway(talking: Sluice, make, model: str) -> None:
     assert text and ANSWER.startswith(text)
 
 
-def test_throttles_are_absorbed(throttled: Sluice) -> None:
-    with direct(throttled) as client:
+@pytest.mark.parametrize(("make", "model"), [(direct, CLAUDE), (bedrock, SPARE)])
+def test_throttles_are_absorbed(throttled: Sluice, make, model: str) -> None:
+    with make(throttled) as client:
 
         def ask(question: str) -> str:
-            request = {"model": CLAUDE, "max_tokens": 300, "messages": user(question)}
+            request = {"model": model, "max_tokens": 300, "messages": user(question)}
             return text_of(client.messages.create(**request))
 
         sdk.absorb(throttled, ask)

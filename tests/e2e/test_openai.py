@@ -154,6 +154,68 @@ def test_tool_round_trip(talker: Talker, talking: Sluice) -> None:
     assert f'"input":{INPUT}' in sent and rf'"{{\"id\": {BIG}}}"' in sent
 
 
+def test_parallel_tool_calls(talker: Talker, talking: Sluice) -> None:
+    """Results of calls that were made together go back together, as Bedrock wants them."""
+    calls = [
+        {
+            "id": f"call_{n}",
+            "type": "function",
+            "function": {"name": "get_weather", "arguments": f'{{"id":{BIG + n}}}'},
+        }
+        for n in range(2)
+    ]
+    results = [
+        {"role": "tool", "tool_call_id": call["id"], "content": f"rain {call['id']}"}
+        for call in calls
+    ]
+    messages = user(sdk.WEATHER) + [{"role": "assistant", "tool_calls": calls}, *results]
+    done = client(talking).chat.completions.create(model=NOVA, messages=messages, tools=TOOLS)
+    assert done.choices[0].message.content == ANSWER
+    asked, called, answered = json.loads(talker.last.body)["messages"]
+    assert [block["toolUse"]["input"] for block in called["content"]] == [
+        {"id": BIG}, {"id": BIG + 1}
+    ]  # fmt: skip
+    assert [block["toolResult"]["toolUseId"] for block in answered["content"]] == [
+        "call_0", "call_1"
+    ]  # fmt: skip
+    assert (asked["role"], called["role"], answered["role"]) == ("user", "assistant", "user")
+
+
+def test_reasoning(simulated: Sluice) -> None:
+    """Its text and signature stand beside the content, in both shapes, and go back to the model."""
+    api = client(simulated).chat.completions
+    request = {"model": CLAUDE, "messages": ASK, "reasoning_effort": "low", "max_tokens": 9000}
+    said = api.create(**request).choices[0].message
+    thought = said.model_extra
+    assert said.content.startswith("[simulated]")
+    assert thought["reasoning_content"] and thought["reasoning_signature"]
+    with api.stream(**request) as stream:
+        streamed = stream.get_final_completion().choices[0].message
+    assert streamed.content == said.content and streamed.model_extra.items() >= thought.items()
+    plain = api.create(model=CLAUDE, messages=ASK, max_tokens=9000).choices[0].message
+    assert "reasoning_content" not in plain.model_extra
+    again = [*ASK, said.model_dump(exclude_none=True), *user("And at night?")]
+    assert api.create(**{**request, "messages": again}).choices[0].message.content
+
+    answer = client(simulated).responses.create(
+        model=CLAUDE, input=PROMPT, reasoning={"effort": "low"}, max_output_tokens=9000
+    )
+    reasoning, message = answer.output
+    assert reasoning.type == "reasoning" and reasoning.encrypted_content
+    assert reasoning.content[0].text == thought["reasoning_content"]
+    turns = [*user(PROMPT), *(item.model_dump() for item in answer.output), *user("At night?")]
+    assert client(simulated).responses.create(model=CLAUDE, input=turns).output_text
+    assert message.type == "message"
+
+
+def test_json_mode(talker: Talker, talking: Sluice) -> None:
+    done = client(talking).chat.completions.create(
+        model=NOVA, messages=ASK, response_format={"type": "json_object"}
+    )
+    assert done.choices[0].message.content == ANSWER
+    assert "JSON object" in json.loads(talker.last.body)["system"][0]["text"]
+
+
 def test_simulated_tools(simulated: Sluice) -> None:
     """A second upstream, and the SDK's own helper that puts a stream together."""
     api = client(simulated).chat.completions
@@ -311,8 +373,24 @@ def test_embeddings(simulated: Sluice, model: str) -> None:
         assert len(floats) > 100 and item.embedding == pytest.approx(floats, abs=1e-6)
 
 
+def test_a_batch_of_many_calls(simulated: Sluice) -> None:
+    """More texts than Cohere takes at once, put together in order."""
+    api = client(simulated).embeddings
+    model = "cohere.embed-multilingual-v3"
+    texts = [f"text {n}" for n in range(200)]
+    batch = api.create(model=model, input=texts, encoding_format="float")
+    assert [item.index for item in batch.data] == list(range(200))
+    for n in (0, 95, 96, 199):
+        alone = api.create(model=model, input=texts[n], encoding_format="float")
+        assert batch.data[n].embedding == alone.data[0].embedding
+    assert len({tuple(item.embedding) for item in batch.data}) == 200
+
+
 def test_models(simulated: Sluice) -> None:
     listed = {model.id: model for model in client(simulated).models.list()}
+    asked = simulated.metrics()["sluice_attempts_total"]
+    assert {model.id for model in client(simulated).models.list()} == set(listed)
+    assert simulated.metrics()["sluice_attempts_total"] == asked, "the listings are kept"
     assert {NOVA, LLAMA, CLAUDE} <= set(listed)
     assert client(simulated).models.retrieve(NOVA) == listed[NOVA]
     with pytest.raises(openai.NotFoundError):

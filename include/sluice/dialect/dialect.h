@@ -49,7 +49,8 @@ struct sl_decode {
     uint64_t tenant;            /* whose sessions */
     size_t parts;               /* set by finish: calls needed beyond the one in `call`; 0: none */
     void *own;                  /* a dialect's own state, in arena; release frees what it holds */
-    struct sl_sha256 digest;
+    struct sl_sha256 digest;    /* of a native body, from a certain size on */
+    bool hashing;
     /* A refusal: kind is not NONE, and a sentence for the client. */
     enum sl_failure failure;
     struct sl_slice message;
@@ -77,8 +78,9 @@ struct sl_dialect {
     int (*encoder)(const struct sl_ask *ask, const struct sl_source *source, struct sl_arena *arena,
                    struct sl_encoder **out);
     void (*release)(struct sl_decode *d); /* frees what own holds; NULL: nothing */
-    /* Appends the body of an error answer and names its headers (into arena). */
-    int (*error)(struct sl_arena *arena, enum sl_operation op, enum sl_failure kind,
+    /* Appends the body of an error answer and names its headers (into arena). id: the exchange's,
+     * which lives as long as the arena; NULL: it has none. */
+    int (*error)(struct sl_arena *arena, const char *id, enum sl_failure kind,
                  struct sl_slice message, struct sl_headers *headers, struct sl_buf *body);
     /* Appends what tells a streaming client that the answer broke off: an exception frame, an error
      * event. SL_E_NOTFOUND where the framing has no such thing: then the connection must be broken.

@@ -10,6 +10,10 @@
 
 #include "sluice/core/call.h"
 
+/* Takes the hash of the body as it is, which decoding leaves out where it takes no time to speak
+ * of, since a kept answer needs none. */
+void sl_edit_hash(struct sl_call *call);
+
 /*
  * Marks the ends of tools, system prompt and the conversation's head (all but its last message) in
  * Converse bodies and in Claude's own, each where the prefix up to it is at least min_tokens long

@@ -7,6 +7,7 @@
 
 #include "sluice/core/call.h"
 #include "sluice/core/failure.h"
+#include "sluice/dialect/closing.h"
 #include "sluice/dialect/verdict.h"
 #include "sluice/wire/eventstream.h"
 #include "sluice/wire/json.h"
@@ -31,7 +32,8 @@ struct sl_follow {
      */
     bool storable;
     struct sl_verdict verdict;
-    bool blind; /* something was too large to be looked into */
+    struct sl_closing closing; /* of event streams but ConverseStream's, which has one end only */
+    bool blind;                /* something was too large to be looked into */
     struct sl_eventstream_scanner scanner;
     struct sl_buf capture; /* the frame under way, or the last one */
     bool capture_cut;
@@ -51,8 +53,8 @@ SL_NODISCARD int sl_follow_init(struct sl_follow *f, enum sl_operation op, int s
 void sl_follow_done(struct sl_follow *f);
 /* SL_E_PROTOCOL: a malformed frame; whole tells up to where it was good. SL_E_NOMEM. */
 SL_NODISCARD int sl_follow_feed(struct sl_follow *f, struct sl_slice bytes);
-/* The body ended: SL_E_EOF when it ended in mid-frame or before the message did. Usage is final
- * now. */
+/* The body ended: SL_E_EOF when it ended in mid-frame, or when its last word was that more follows.
+ * Usage is final now. */
 SL_NODISCARD int sl_follow_finish(struct sl_follow *f);
 
 #endif

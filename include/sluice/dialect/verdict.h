@@ -17,6 +17,8 @@ struct sl_verdict {
 };
 
 void sl_verdict_token(struct sl_verdict *v, const struct sl_json_token *token);
+/* Behind the last token of one of several documents, whole or not. */
+void sl_verdict_event_end(struct sl_verdict *v);
 /* A document at hand; of one that is not JSON, what can be read. */
 void sl_verdict_read(struct sl_verdict *v, struct sl_slice json);
 

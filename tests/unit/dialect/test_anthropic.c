@@ -327,13 +327,14 @@ static void errors_have_anthropics_shape(void **state) {
     (void)state;
     struct sl_headers headers = {0};
     sl_buf_clear(&rig.out);
-    assert_int_equal(sl_dialect_anthropic.error(&rig.arena, SL_OP_CONVERSE, SL_FAILURE_THROTTLED,
+    assert_int_equal(sl_dialect_anthropic.error(&rig.arena, "some-id", SL_FAILURE_THROTTLED,
                                                 SL_LIT("a\"b"), &headers, &rig.out),
                      SL_OK);
     assert_text(sl_buf_slice(&rig.out),
                 "{\"type\":\"error\",\"error\":{\"type\":\"rate_limit_error\",\"message\":"
-                "\"a\\\"b\"},\"request_id\":null}");
+                "\"a\\\"b\"},\"request_id\":\"some-id\"}");
     assert_text(sl_headers_get(&headers, SL_LIT("content-type")), "application/json");
+    assert_text(sl_headers_get(&headers, SL_LIT("request-id")), "some-id");
     assert_int_equal(sl_dialect_anthropic.status(SL_FAILURE_UNKNOWN_CLIENT), 401);
     for (int kind = SL_FAILURE_NONE; kind < SL_FAILURE_COUNT; kind++)
         assert_in_range(sl_dialect_anthropic.status((enum sl_failure)kind), 400, 599);

@@ -87,6 +87,168 @@ static void a_stream_that_stops_short_is_no_success(void **state) {
     sl_buf_done(&body);
 }
 
+/* Streams of models, and of each beginning of them whether it is cut ('x') or may be all ('.'). */
+#define EVENTS_MAX 6
+static const struct {
+    const char *events[EVENTS_MAX];
+    const char *ends; /* one letter for each event, for the stream that ends behind it */
+} streams[] = {
+    {{"{\"type\":\"message_start\",\"message\":{\"stop_reason\":null}}",
+      "{\"type\":\"content_block_delta\",\"delta\":{\"text\":\"message_stop\"}}",
+      "{\"type\":\"ping\"}", "{\"type\":\"content_block_stop\"}",
+      "{\"delta\":{\"stop_reason\":\"end_turn\"},\"type\":\"message_delta\"}",
+      "{\"type\":\"message_stop\"}"},
+     "xxxxx."},
+    {{"{\"type\":\"message_start\"}", "{\"type\":\"error\",\"error\":{}}"}, "x."},
+    {{"{\"messageStart\":{\"role\":\"assistant\"}}", "{\"contentBlockDelta\":{\"delta\":{}}}",
+      "{\"contentBlockStop\":{}}", "{\"messageStop\":{\"stopReason\":\"end_turn\"}}",
+      "{\"metadata\":{\"usage\":{}}}"},
+     "xxx.."},
+    {{"{\"generation\":\"a\",\"stop_reason\":null}",
+      "{\"generation\":\"\",\"stop_reason\":\"stop\"}"},
+     "x."},
+    {{"{\"outputs\":[{\"text\":\"a\",\"stop_reason\":null}]}",
+      "{\"outputs\":[{\"text\":\"\",\"stop_reason\":\"length\"}]}"},
+     "x."},
+    {{"{\"outputText\":\"a\",\"completionReason\":null}",
+      "{\"outputText\":\"b\",\"completionReason\":\"FINISH\"}"},
+     "x."},
+    {{"{\"is_finished\":false,\"text\":\"a\"}",
+      "{\"is_finished\":true,\"finish_reason\":\"COMPLETE\"}"},
+     "x."},
+    /* Two choices, then usage alone; a second reason that stays null. */
+    {{"{\"choices\":[{\"delta\":{},\"finish_reason\":null,\"stop_reason\":null}]}",
+      "{\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\",\"stop_reason\":null}]}",
+      "{\"choices\":[{\"index\":1,\"finish_reason\":null}]}",
+      "{\"choices\":[{\"index\":1,\"finish_reason\":\"length\"}]}",
+      "{\"choices\":[],\"usage\":{\"prompt_tokens\":1}}"},
+     "x.x.."},
+    {{"{\"type\":\"response.created\",\"response\":{\"status\":\"in_progress\"}}",
+      "{\"type\":\"response.function_call_arguments.delta\",\"delta\":\"\"}",
+      "{\"type\":\"response.completed\",\"response\":{\"status\":\"completed\"}}"},
+     "xx."},
+    {{"{\"type\":\"response.created\"}", "{\"type\":\"response.incomplete\"}"}, "x."},
+    {{"{\"type\":\"response.created\"}", "{\"type\":\"response.failed\"}"}, "x."},
+    /* Of families that are not known, and of servers that leave out what Bedrock says. */
+    {{"{\"generation\":\"a\"}", "{\"generation\":\"b\"}"}, ".."},
+    {{"{\"type\":\"delta\",\"text\":\"a\"}", "{\"stop_reason\":\"\"}",
+      "{\"x\":{\"messageStart\":{}}}"},
+     "..."},
+    {{"{\"a\":{\"b\":{\"c\":{\"stop_reason\":null}}}}", "{\"x\":{\"type\":\"message_start\"}}",
+      "null", "x"},
+     "...."},
+};
+
+static void what_a_stream_last_said_tells_whether_it_was_cut(void **state) {
+    (void)state;
+    struct sl_buf frames, events;
+    sl_buf_init(&frames, 65536);
+    sl_buf_init(&events, 65536);
+    for (size_t i = 0; i < sizeof(streams) / sizeof(streams[0]); i++) {
+        sl_buf_clear(&frames);
+        sl_buf_clear(&events);
+        for (size_t n = 0; n < EVENTS_MAX && streams[i].events[n]; n++) {
+            int expected = streams[i].ends[n] == 'x' ? SL_E_EOF : SL_OK;
+            struct sl_slice json = sl_slice_str(streams[i].events[n]);
+            assert_int_equal(sl_frame_put_chunk(&frames, json), SL_OK);
+            assert_int_equal(sl_sse_encode(&events, SL_EMPTY, json), SL_OK);
+            for (size_t step = 1; step < 300; step += step < 20 ? 1 : 31) {
+                struct sl_follow f;
+                assert_int_equal(
+                    follow(&f, SL_OP_INVOKE_MODEL_STREAM, EVENTSTREAM, sl_buf_slice(&frames), step),
+                    expected);
+                assert_int_equal(f.whole, frames.len);
+                sl_follow_done(&f);
+                assert_int_equal(follow(&f, SL_OP_CHAT_COMPLETIONS, "text/event-stream",
+                                        sl_buf_slice(&events), step),
+                                 expected);
+                assert_int_equal(f.whole, events.len);
+                sl_follow_done(&f);
+            }
+        }
+    }
+    sl_buf_done(&frames);
+    sl_buf_done(&events);
+}
+
+#define NOT_DONE "{\"generation\":\"a\",\"stop_reason\":null}"
+
+/* A chunk with metrics is the last one whatever it says, and so is an exception. */
+static void metrics_and_exceptions_end_a_stream(void **state) {
+    (void)state;
+    struct sl_buf body;
+    struct sl_follow f;
+    sl_buf_init(&body, 65536);
+    assert_int_equal(sl_frame_put_chunk(&body, SL_LIT("{\"stop_reason\":null,"
+                                                      "\"amazon-bedrock-invocationMetrics\":{}}")),
+                     SL_OK);
+    assert_int_equal(follow(&f, SL_OP_INVOKE_MODEL_STREAM, EVENTSTREAM, sl_buf_slice(&body), 9), 0);
+    sl_follow_done(&f);
+    sl_buf_clear(&body);
+    assert_int_equal(sl_frame_put_chunk(&body, SL_LIT(NOT_DONE)), SL_OK);
+    add_event(&body, "exception", "modelStreamErrorException", "{\"message\":\"x\"}");
+    assert_int_equal(follow(&f, SL_OP_INVOKE_MODEL_STREAM, EVENTSTREAM, sl_buf_slice(&body), 9), 0);
+    sl_follow_done(&f);
+    sl_buf_done(&body);
+}
+
+/* What could not be read may have been the end. */
+static void a_stream_that_was_not_read_to_its_end_is_not_called_cut(void **state) {
+    (void)state;
+    static char text[SL_FOLLOW_CAPTURE_MAX + 100];
+    struct sl_buf body;
+    struct sl_follow f;
+    memset(text, ' ', sizeof(text) - 1);
+    sl_buf_init(&body, 1 << 20);
+    assert_int_equal(sl_frame_put_chunk(&body, SL_LIT(NOT_DONE)), SL_OK);
+    add_event(&body, "event", "chunk", text);
+    assert_int_equal(follow(&f, SL_OP_INVOKE_MODEL_STREAM, EVENTSTREAM, sl_buf_slice(&body), 5000),
+                     0);
+    sl_follow_done(&f);
+    add_event(&body, "event", "chunk", "{\"bytes\":\"no base64!\"}");
+    assert_int_equal(follow(&f, SL_OP_INVOKE_MODEL_STREAM, EVENTSTREAM, sl_buf_slice(&body), 5000),
+                     0);
+    sl_follow_done(&f);
+    assert_int_equal(sl_frame_put_chunk(&body, SL_LIT(NOT_DONE)), SL_OK);
+    assert_int_equal(follow(&f, SL_OP_INVOKE_MODEL_STREAM, EVENTSTREAM, sl_buf_slice(&body), 5000),
+                     SL_E_EOF);
+    sl_follow_done(&f);
+    sl_buf_clear(&body);
+    assert_int_equal(
+        sl_buf_printf(&body, "data: " NOT_DONE "\n\ndata: %s\n\ndata: " NOT_DONE "\n\n", text), 0);
+    for (size_t step = 1000; step < body.len; step += 7777) {
+        assert_int_equal(
+            follow(&f, SL_OP_CHAT_COMPLETIONS, "text/event-stream", sl_buf_slice(&body), step), 0);
+        assert_int_equal(f.whole, body.len);
+        sl_follow_done(&f);
+    }
+    sl_buf_done(&body);
+}
+
+static void an_event_without_its_empty_line_may_be_the_end(void **state) {
+    (void)state;
+    static const struct {
+        const char *body;
+        int rc;
+        size_t whole;
+    } cases[] = {
+        {"data: " NOT_DONE "\n\ndata: [DONE]", 0, 57},
+        {"data: " NOT_DONE "\r\n\r\ndata: {\"stop_reason\":\"stop\"}\r\n", 0, 77},
+        {"data: " NOT_DONE "\n\ndata: {\"stop_reason\":nu", SL_E_EOF, 45},
+        {"data: " NOT_DONE "\n\ndata: {}\n", SL_E_EOF, 45},
+        {"data: " NOT_DONE "\n", SL_E_EOF, 0},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++)
+        for (size_t step = 1; step < 90; step++) {
+            struct sl_follow f;
+            assert_int_equal(follow(&f, SL_OP_CHAT_COMPLETIONS, "text/event-stream",
+                                    sl_slice_str(cases[i].body), step),
+                             cases[i].rc);
+            assert_int_equal(f.whole, cases[i].whole);
+            sl_follow_done(&f);
+        }
+}
+
 static void an_exception_is_told_first_or_later(void **state) {
     (void)state;
     struct sl_buf body;
@@ -448,6 +610,10 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(converse_streams_are_read_at_every_split),
         cmocka_unit_test(a_stream_that_stops_short_is_no_success),
+        cmocka_unit_test(what_a_stream_last_said_tells_whether_it_was_cut),
+        cmocka_unit_test(metrics_and_exceptions_end_a_stream),
+        cmocka_unit_test(a_stream_that_was_not_read_to_its_end_is_not_called_cut),
+        cmocka_unit_test(an_event_without_its_empty_line_may_be_the_end),
         cmocka_unit_test(an_exception_is_told_first_or_later),
         cmocka_unit_test(what_is_no_failure_begins_a_stream),
         cmocka_unit_test(media_types_have_no_case),

@@ -49,6 +49,12 @@ static const struct {
      "\"type\":\"object\",\"properties\":{}}}}}],\"toolChoice\":{\"tool\":{\"name\":\"person\"}"
      "}}}",
      CLAUDE_TARGET},
+    /* Plain JSON is asked for in words. */
+    {"{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],\"response_format\":{"
+     "\"type\":\"json_object\"}}",
+     "{\"messages\":[{\"role\":\"user\",\"content\":[{\"text\":\"x\"}]}],\"system\":[{\"text\":"
+     "\"Answer with one JSON object and nothing else: no words around it, no code fence.\"}]}",
+     "/model/m/converse"},
     /* Reasoning: what is left of max_tokens bounds it, and sampling gives way. */
     {"{\"model\":\"" CLAUDE "\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"}],"
      "\"temperature\":0.3,\"max_completion_tokens\":4096,\"reasoning_effort\":\"high\"}",
@@ -311,6 +317,57 @@ static void frames_and_documents_become_the_same_document(void **state) {
     rig_done(&r);
 }
 
+static const struct frame sealed_frames[] = {
+    {"messageStart", "{\"role\":\"assistant\"}"},
+    {"contentBlockDelta",
+     "{\"contentBlockIndex\":0,\"delta\":{\"reasoningContent\":{\"redactedContent\":\"QUI=\"}}}"},
+    {"contentBlockStop", "{\"contentBlockIndex\":0}"},
+    {"contentBlockDelta", "{\"contentBlockIndex\":1,\"delta\":{\"text\":\"Hey\"}}"},
+    {"contentBlockStop", "{\"contentBlockIndex\":1}"},
+    {"messageStop", "{\"stopReason\":\"end_turn\"}"},
+    {"metadata", "{\"usage\":{\"inputTokens\":3,\"outputTokens\":5}}"},
+    {NULL, NULL},
+};
+
+static void assert_within(const struct sl_buf *text, const char *part) {
+    struct sl_slice got = sl_buf_slice(text), needle = sl_slice_str(part);
+    if (sl_slice_search(got, needle) == got.len)
+        fail_msg("'%s' is not in '%.*s'", part, SL_FMT(got));
+}
+
+/* What only the model can read goes to the client and comes back as it was. */
+static void redacted_reasoning_goes_both_ways(void **state) {
+    (void)state;
+    struct rig r;
+    struct sl_buf body, out;
+    build_frames(&body, sealed_frames);
+    ask_for(&r, "{\"model\":\"m\"," USER "}");
+    assert_int_equal(
+        rig_answer(&r, SL_OP_CONVERSE_STREAM, sl_buf_slice(&body), NULL, 1, NULL, &out), SL_OK);
+    assert_within(&out, "\"content\":\"Hey\",\"refusal\":null,\"annotations\":[],"
+                        "\"reasoning_redacted\":[\"QUI=\"]");
+    sl_buf_done(&out);
+    rig_done(&r);
+    ask_for(&r, STREAMED);
+    assert_int_equal(
+        rig_answer(&r, SL_OP_CONVERSE_STREAM, sl_buf_slice(&body), NULL, 1, NULL, &out), SL_OK);
+    assert_within(&out, "\"delta\":{\"reasoning_redacted\":[\"QUI=\"]}");
+    sl_buf_done(&out);
+    rig_done(&r);
+    sl_buf_done(&body);
+    assert_request(CHAT,
+                   "{\"model\":\"m\",\"messages\":[{\"role\":\"user\",\"content\":\"x\"},{\"role\":"
+                   "\"assistant\",\"content\":\"Hey\",\"reasoning_redacted\":[\"QUI=\"]}]}",
+                   "{\"messages\":[{\"role\":\"user\",\"content\":[{\"text\":\"x\"}]},{\"role\":"
+                   "\"assistant\",\"content\":[{\"reasoningContent\":{\"redactedContent\":"
+                   "\"QUI=\"}},{\"text\":\"Hey\"}]}]}",
+                   "/model/m/converse");
+    assert_refused(CHAT,
+                   "{\"model\":\"m\",\"messages\":[{\"role\":\"assistant\",\"reasoning_redacted\":["
+                   "\"a\\\"b\"]}]}",
+                   SL_FAILURE_VALIDATION, "as it was given");
+}
+
 static void a_schemas_tool_is_the_content(void **state) {
     (void)state;
     struct rig r;
@@ -383,9 +440,10 @@ static void statuses_fit_the_sdks_retries(void **state) {
         rig_init(&r, "POST", CHAT);
         sl_buf_init(&out, 4096);
         assert_int_equal(sl_dialect_openai.status(cases[i].kind), cases[i].status);
-        assert_int_equal(sl_dialect_openai.error(&r.arena, SL_OP_NONE, cases[i].kind, SL_LIT("m"),
+        assert_int_equal(sl_dialect_openai.error(&r.arena, "some-id", cases[i].kind, SL_LIT("m"),
                                                  &headers, &out),
                          SL_OK);
+        assert_slice(sl_headers_get(&headers, SL_LIT("x-request-id")), "some-id");
         assert_slice(sl_buf_slice(&out), cases[i].body);
         sl_buf_done(&out);
         rig_done(&r);
@@ -462,6 +520,7 @@ int main(void) {
         cmocka_unit_test(frames_become_chunks),
         cmocka_unit_test(each_frame_is_sent_on_at_once),
         cmocka_unit_test(frames_and_documents_become_the_same_document),
+        cmocka_unit_test(redacted_reasoning_goes_both_ways),
         cmocka_unit_test(a_schemas_tool_is_the_content),
         cmocka_unit_test(an_exception_midway_is_the_last_event),
         cmocka_unit_test(statuses_fit_the_sdks_retries),

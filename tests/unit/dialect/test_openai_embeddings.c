@@ -102,6 +102,56 @@ static void cohere_embeds_many(void **state) {
     rig_done(&r);
 }
 
+static struct sl_slice successor(void *ctx, struct sl_slice model) {
+    (void)ctx;
+    return sl_slice_eq(model, SL_LIT("amazon.titan-embed-g1-text-02"))
+               ? SL_LIT("amazon.titan-embed-text-v1")
+           : sl_slice_eq(model, SL_LIT("amazon.titan-embed-text-v1"))
+               ? SL_LIT("cohere.embed-english-v3")
+               : SL_EMPTY;
+}
+
+/* All calls of a request go to the successor, and their bodies have its form. */
+static void every_call_of_a_withdrawn_model_is_mapped(void **state) {
+    (void)state;
+    struct rig r;
+    rig_init(&r, "POST", EMBEDDINGS);
+    r.settings.successor = successor;
+    assert_int_equal(rig_decode(&r,
+                                SL_LIT("{\"model\":\"amazon.titan-embed-g1-text-02\",\"input\":["
+                                       "\"a\",\"b\"]}"),
+                                SIZE_MAX),
+                     SL_OK);
+    assert_int_equal(r.decode.parts, 1);
+    assert_slice(r.call.target, "/model/amazon.titan-embed-text-v1/invoke");
+    struct sl_arena arena;
+    struct sl_call call = {0};
+    sl_arena_init(&arena, 1 << 20);
+    sl_chain_init(&call.body, NULL);
+    assert_int_equal(sl_dialect_openai.part(&r.decode, 1, &arena, &call), SL_OK);
+    assert_slice(call.target, "/model/amazon.titan-embed-text-v1/invoke");
+    assert_slice(call.model, "amazon.titan-embed-text-v1");
+    assert_slice(call.served_model, "amazon.titan-embed-text-v1");
+    assert_slice(call.edited, "model");
+    assert_same_meaning(body_of(&call), "{\"inputText\":\"b\"}");
+    sl_chain_done(&call.body);
+    sl_arena_done(&arena);
+    rig_done(&r);
+
+    rig_init(&r, "POST", EMBEDDINGS);
+    r.settings.successor = successor;
+    assert_int_equal(rig_decode(&r,
+                                SL_LIT("{\"model\":\"amazon.titan-embed-text-v1\",\"input\":["
+                                       "\"a\",\"b\"]}"),
+                                SIZE_MAX),
+                     SL_OK);
+    assert_int_equal(r.decode.parts, 0);
+    assert_slice(r.call.target, "/model/cohere.embed-english-v3/invoke");
+    assert_same_meaning(body_of(&r.call),
+                        "{\"texts\":[\"a\",\"b\"],\"input_type\":\"search_document\"}");
+    rig_done(&r);
+}
+
 static void what_cannot_be_embedded_is_refused(void **state) {
     (void)state;
     static const struct {
@@ -177,6 +227,7 @@ int main(void) {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(titan_embeds_one_text_a_call),
         cmocka_unit_test(cohere_embeds_many),
+        cmocka_unit_test(every_call_of_a_withdrawn_model_is_mapped),
         cmocka_unit_test(what_cannot_be_embedded_is_refused),
         cmocka_unit_test(models_come_from_both_listings),
         cmocka_unit_test(another_method_is_refused),

@@ -196,6 +196,49 @@ static void frames_become_events_in_order(void **state) {
     sl_buf_done(&body);
 }
 
+static const struct frame sealed_frames[] = {
+    {"messageStart", "{\"role\":\"assistant\"}"},
+    {"contentBlockDelta",
+     "{\"contentBlockIndex\":0,\"delta\":{\"reasoningContent\":{\"redactedContent\":\"QUI=\"}}}"},
+    {"contentBlockStop", "{\"contentBlockIndex\":0}"},
+    {"contentBlockDelta", "{\"contentBlockIndex\":1,\"delta\":{\"text\":\"Hey\"}}"},
+    {"contentBlockStop", "{\"contentBlockIndex\":1}"},
+    {"messageStop", "{\"stopReason\":\"end_turn\"}"},
+    {"metadata", "{\"usage\":{\"inputTokens\":3,\"outputTokens\":5}}"},
+    {NULL, NULL},
+};
+
+#define SEALED                                                                                     \
+    "{\"id\":\"rs_0123456789abcdef_0\",\"type\":\"reasoning\",\"status\":\"completed\","           \
+    "\"summary\":[],\"encrypted_content\":\"redacted:QUI=\",\"content\":[]}"
+
+/* What only the model can read goes to the client and comes back as it was. */
+static void redacted_reasoning_goes_both_ways(void **state) {
+    (void)state;
+    static const char *const bodies[] = {"{\"model\":\"m\",\"input\":\"x\"}",
+                                         "{\"model\":\"m\",\"input\":\"x\",\"stream\":true}"};
+    struct sl_buf body, out;
+    build_frames(&body, sealed_frames);
+    for (size_t i = 0; i < 2; i++) {
+        struct rig r;
+        ask_for(&r, bodies[i]);
+        assert_int_equal(
+            rig_answer(&r, SL_OP_CONVERSE_STREAM, sl_buf_slice(&body), NULL, 1, NULL, &out), SL_OK);
+        struct sl_slice got = sl_buf_slice(&out);
+        assert_true(sl_slice_search(got, SL_LIT("\"output\":[" SEALED ",{")) < got.len);
+        assert_true(sl_slice_search(got, SL_LIT("reasoning_text")) == got.len);
+        bool event = sl_slice_search(got, SL_LIT("\"output_index\":0,\"item\":" SEALED)) < got.len;
+        assert_int_equal(event, i == 1);
+        sl_buf_done(&out);
+        rig_done(&r);
+    }
+    sl_buf_done(&body);
+    assert_request(RESPONSES, "{\"model\":\"m\",\"input\":[" SEALED "]}",
+                   "{\"messages\":[{\"role\":\"assistant\",\"content\":[{\"reasoningContent\":{"
+                   "\"redactedContent\":\"QUI=\"}}]}]}",
+                   "/model/m/converse");
+}
+
 static void an_answer_cut_short_is_incomplete(void **state) {
     (void)state;
     struct rig r;
@@ -245,6 +288,7 @@ int main(void) {
         cmocka_unit_test(what_is_not_kept_is_refused),
         cmocka_unit_test(frames_become_a_response),
         cmocka_unit_test(frames_become_events_in_order),
+        cmocka_unit_test(redacted_reasoning_goes_both_ways),
         cmocka_unit_test(an_answer_cut_short_is_incomplete),
         cmocka_unit_test(an_exception_midway_is_an_error_event),
     };

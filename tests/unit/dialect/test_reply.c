@@ -359,7 +359,8 @@ static void other_operations_have_no_reader(void **state) {
     struct sl_source source = {SL_OP_CHAT_COMPLETIONS, SL_FRAMING_WHOLE, SL_LIT("m"), NULL};
     assert_null(sl_reply_reader_new(&source, tell, NULL, &supported));
     assert_false(supported);
-    source = (struct sl_source){SL_OP_INVOKE_MODEL, SL_FRAMING_WHOLE, SL_LIT("x.unknown"), NULL};
+    source = (struct sl_source){SL_OP_INVOKE_MODEL, SL_FRAMING_WHOLE,
+                                SL_LIT("amazon.titan-embed-text-v2:0"), NULL};
     assert_null(sl_reply_reader_new(&source, tell, NULL, &supported));
     assert_false(supported);
 }

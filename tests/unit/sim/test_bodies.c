@@ -46,6 +46,8 @@ static const struct {
      "length", NULL},
     {&sl_sim_shape_command, "cohere.command-text-v14", "{\"prompt\":\"one two\",\"max_tokens\":7}",
      "generations.0.text", "generations.0.finish_reason", "MAX_TOKENS", NULL},
+    {&sl_sim_shape_jurassic, "ai21.j2-mid-v1", "{\"prompt\":\"one two\",\"maxTokens\":7}",
+     "completions.0.data.text", "completions.0.finishReason.reason", "length", NULL},
     {&sl_sim_shape_command_r, "cohere.command-r-v1:0", "{\"message\":\"one two\",\"max_tokens\":7}",
      "text", "finish_reason", "MAX_TOKENS", NULL},
     {&sl_sim_shape_deepseek, "deepseek.r1-v1:0", "{\"prompt\":\"one two\",\"max_tokens\":7}",
@@ -128,7 +130,8 @@ static void test_streams_say_what_whole_answers_say(void **state) {
         size_t events = 0;
         bool metrics = false;
         if (families[i].shape == &sl_sim_shape_responses ||
-            families[i].shape == &sl_sim_shape_messages)
+            families[i].shape == &sl_sim_shape_messages ||
+            families[i].shape == &sl_sim_shape_jurassic)
             continue; /* these are never in event frames */
         bool converse = families[i].shape == &sl_sim_shape_converse;
         sl_buf_init(&whole, 1 << 20);
@@ -315,6 +318,9 @@ static void test_refusals_are_worded_as_on_bedrock(void **state) {
         {LLAMA, "{\"prompt\":\"x\",\"max_gen_len\":1.5}",
          "Malformed input request: #/max_gen_len: expected type: Integer, found: Number" AGAIN},
         {CLAUDE, "{\"max_tokens\":1}", "anthropic_version: Field required"},
+        {CLAUDE, "{\"anthropic_version\":\"2023-06-01\"}", "Invalid API version: 2023-06-01"},
+        {CLAUDE, "{\"anthropic_version\":\"2026-10-21\",\"max_tokens\":1}",
+         "messages: Field required"},
         {CLAUDE, "{\"anthropic_version\":\"bedrock-2023-05-31\",\"stream\":true}",
          "stream: Extra inputs are not permitted"},
         {CLAUDE, "{\"anthropic_version\":\"bedrock-2023-05-31\",\"max_tokens\":1}",
@@ -326,6 +332,18 @@ static void test_refusals_are_worded_as_on_bedrock(void **state) {
         {CONVERSE, "{\"messages\":[{\"role\":\"assistant\",\"content\":[{\"text\":\"x\"}]}]}",
          "A conversation must start with a user message. Try again with a conversation that starts "
          "with a user message."},
+        {&sl_sim_shape_converse, "amazon.titan-text-express-v1",
+         ASK("x", ",\"system\":[{\"text\":\"s\"}]"),
+         "This model doesn't support system messages. Try again without a system message or use a "
+         "model that supports system messages."},
+        {&sl_sim_shape_converse, "mistral.mistral-7b-instruct-v0:2",
+         ASK("x", ",\"toolConfig\":{\"tools\":[{}]}"), "This model doesn't support tool use."},
+        {&sl_sim_shape_converse, "cohere.command-text-v14",
+         "{\"messages\":[{\"role\":\"user\",\"content\":[{\"text\":\"x\"}]},{\"role\":"
+         "\"assistant\","
+         "\"content\":[{\"text\":\"y\"}]}]}",
+         "This model doesn't support conversation history. Try again with input from a single user "
+         "prompt or use a model that supports conversation history."},
         {CONVERSE, ASK(""),
          "The text field in the ContentBlock object at messages.0.content.0 is blank. Add text to "
          "the text field, and try again."},
