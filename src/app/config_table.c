@@ -366,7 +366,7 @@ static const struct sl_config_key keys[] = {
          "Whether requests are entered at all: `sluice usage` reads them. A row costs 3 to 11 µs "
          "of CPU, most of it beside the loop."},
     {"ledger.keep", SL_CONFIG_DURATION, FIELD(ledger.keep_ms), .max = 3650 * DAY, .fallback = "90d",
-     .doc = "How long the ledger remembers a request; a row takes about 250 bytes. 0 keeps all."},
+     .doc = "How long the ledger remembers a request; a row takes about 150 bytes. 0 keeps all."},
 
     {"queue.max_requests", SL_CONFIG_INTEGER, FIELD(queue.max_requests), .min = 1, .max = 1000000,
      .fallback = "10000", .doc = "Calls that may wait at once."},

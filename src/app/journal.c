@@ -1,15 +1,13 @@
 #include "app/journal.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
-#include <string.h>
 #include <unistd.h>
 
 #include "app/files.h"
 #include "sluice/answer/snapshot.h"
 #include "sluice/base/log.h"
 #include "sluice/base/mem.h"
+#include "sluice/store/files.h"
 
 /* What a crash loses is charged at the quota's own rate. */
 #define QUOTAS_EVERY (2 * SL_NS_PER_S)
@@ -31,55 +29,48 @@ struct sl_snapshot_job {
     char why[256];
 };
 
-/* ---- files ---- */
+/* ---- trouble ---- */
 
-static int write_all(int fd, struct sl_slice bytes) {
-    while (bytes.len > 0) {
-        ssize_t n = write(fd, bytes.ptr, bytes.len);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n <= 0)
-            return SL_E_IO;
-        bytes = sl_slice_skip(bytes, (size_t)n);
-    }
-    return SL_OK;
+/* A disk that is full, or that became read-only, is told once for each kind of loss, and once that
+ * it is over: these files are tried again every few seconds. */
+static void tell(const struct sl_journal *j, bool *troubled, const char *what, const char *why) {
+    if (why && !*troubled)
+        sl_log(SL_LOG_ERROR, "app",
+               "%s: %s. Requests are served all the same, and it is tried again until it works: "
+               "see that %s can be written to and has space",
+               what, why, j->state);
+    else if (!why && *troubled)
+        sl_log(SL_LOG_INFO, "app", "%s can be written to again (it was said: %s)", j->state, what);
+    *troubled = why != NULL;
 }
 
-static int write_records(int fd, const struct sl_snapshot_job *job) {
+/* ---- the snapshot's file ---- */
+
+static int write_records(struct sl_draft *draft, const struct sl_snapshot_job *job) {
     struct sl_buf piece;
     sl_buf_init(&piece, (size_t)1 << 30);
     int err = sl_snapshot_begin(&piece);
     for (size_t i = 0; !err && i < job->count; i++) {
         err = sl_snapshot_record(&piece, job->items[i]);
         if (!err && piece.len >= PIECE) {
-            err = write_all(fd, sl_buf_slice(&piece));
+            err = sl_draft_add(draft, sl_buf_slice(&piece));
             sl_buf_clear(&piece);
         }
     }
     if (!err)
         err = sl_snapshot_end(&piece, job->count);
     if (!err)
-        err = write_all(fd, sl_buf_slice(&piece));
+        err = sl_draft_add(draft, sl_buf_slice(&piece));
     sl_buf_done(&piece);
     return err;
 }
 
-/* Under another name until it is whole and on the disk. */
-static int write_snapshot(const struct sl_snapshot_job *job) {
-    char temporary[PATH_MAX + 8];
-    snprintf(temporary, sizeof(temporary), "%s.new", job->journal->cache);
-    int fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
-    if (fd < 0)
-        return SL_E_IO;
-    int err = write_records(fd, job);
-    if (!err && fsync(fd) != 0)
-        err = SL_E_IO;
-    close(fd);
-    if (!err && rename(temporary, job->journal->cache) != 0)
-        err = SL_E_IO;
-    if (err)
-        unlink(temporary);
-    return err;
+static int write_snapshot(struct sl_snapshot_job *job) {
+    struct sl_draft draft;
+    int err = sl_draft_begin(&draft, job->journal->cache);
+    if (!err)
+        err = write_records(&draft, job);
+    return sl_draft_end(&draft, err, job->why, sizeof(job->why));
 }
 
 /* ---- the snapshot ---- */
@@ -88,7 +79,8 @@ static void free_job(struct sl_snapshot_job *job) {
     for (size_t i = 0; i < job->count; i++)
         sl_kept_release(job->items[i]);
     sl_timer_clear(job->journal->loop, &job->timer);
-    job->journal->job = NULL;
+    if (job->journal->job == job)
+        job->journal->job = NULL;
     sl_free(job->items);
     sl_free(job);
 }
@@ -97,14 +89,12 @@ static void work(void *ctx, struct sl_db *db) {
     struct sl_snapshot_job *job = ctx;
     (void)db;
     job->error = write_snapshot(job);
-    if (job->error)
-        snprintf(job->why, sizeof(job->why), "%s", strerror(errno));
 }
 
 static void on_written(void *ctx) {
     struct sl_snapshot_job *job = ctx;
-    if (job->error)
-        sl_log(SL_LOG_ERROR, "app", "the cache's snapshot was not written: %s", job->why);
+    tell(job->journal, &job->journal->trouble.snapshot, "kept answers would be lost by a restart",
+         job->error ? job->why : NULL);
     free_job(job);
 }
 
@@ -134,6 +124,13 @@ static bool pick_up(struct sl_snapshot_job *job, size_t most) {
     return false;
 }
 
+/* To the worker. */
+static void give(struct sl_snapshot_job *job) {
+    job->given = sl_store_run(job->journal->store, work, on_written, job) == SL_OK;
+    if (!job->given)
+        free_job(job);
+}
+
 static void go_on(void *ctx) {
     struct sl_snapshot_job *job = ctx;
     struct sl_journal *j = job->journal;
@@ -142,9 +139,7 @@ static void go_on(void *ctx) {
             free_job(job);
         return;
     }
-    job->given = sl_store_run(j->store, work, on_written, job) == SL_OK;
-    if (!job->given)
-        free_job(job);
+    give(job);
 }
 
 static struct sl_snapshot_job *new_job(struct sl_journal *j) {
@@ -165,23 +160,30 @@ static void again(struct sl_journal *j, struct sl_timer *timer, uint64_t in_ns) 
 }
 
 static void on_quotas_written(void *ctx, int error, const char *why) {
-    (void)ctx;
-    if (error)
-        sl_log(SL_LOG_ERROR, "app", "what is known of quotas was not written: %s", why);
+    struct sl_journal *j = ctx;
+    tell(j, &j->trouble.quotas, "what is known of quotas would be lost by a restart",
+         error ? why : NULL);
+}
+
+/* The store goes on trying by itself. */
+static void look_at_store(struct sl_journal *j) {
+    char why[256];
+    bool well = sl_store_is_well(j->store, why, sizeof(why));
+    tell(j, &j->trouble.store, "the ledger and changes of keys wait", well ? NULL : why);
 }
 
 static void save_quotas(struct sl_journal *j) {
     struct sl_buf text;
     sl_buf_init(&text, QUOTAS_MAX);
     if (sl_flow_save(j->flow, &text) != SL_OK || text.len == 0 ||
-        sl_store_write_file(j->store, j->quotas, text.ptr, text.len, on_quotas_written, NULL) !=
-            SL_OK)
+        sl_store_write_file(j->store, j->quotas, text.ptr, text.len, on_quotas_written, j) != SL_OK)
         sl_buf_done(&text);
 }
 
 static void on_quotas_timer(void *ctx) {
     struct sl_journal *j = ctx;
     save_quotas(j);
+    look_at_store(j);
     again(j, &j->quotas_timer, QUOTAS_EVERY);
 }
 
@@ -231,6 +233,7 @@ void sl_journal_open(struct sl_journal *j, struct sl_loop *loop, struct sl_flow 
                      struct sl_store *store, const char *state, uint64_t snapshot_ns) {
     *j =
         (struct sl_journal){.loop = loop, .flow = flow, .store = store, .snapshot_ns = snapshot_ns};
+    snprintf(j->state, sizeof(j->state), "%s", state);
     snprintf(j->quotas, sizeof(j->quotas), "%s/quotas", state);
     snprintf(j->cache, sizeof(j->cache), "%s/cache", state);
     sl_timer_init(&j->quotas_timer, on_quotas_timer, j);
@@ -248,24 +251,19 @@ void sl_journal_configure(struct sl_journal *j, uint64_t snapshot_ns) {
     again(j, &j->snapshot_timer, snapshot_ns);
 }
 
-/* The loop has stopped: this may take the time it takes. */
+/* The loop has stopped: this may take the time it takes. One snapshot may be under way; the last
+ * one goes to the same worker, behind it. */
 void sl_journal_close(struct sl_journal *j) {
     if (!j->loop)
         return;
     sl_timer_clear(j->loop, &j->quotas_timer);
     sl_timer_clear(j->loop, &j->snapshot_timer);
     save_quotas(j);
-    /* The worker's writes the same file, so it is left to be the last. */
-    if (j->job && j->job->given)
-        return;
-    if (j->job)
+    if (j->job && !j->job->given)
         free_job(j->job); /* half picked up */
-    if (!j->snapshot_ns)
-        return;
-    struct sl_snapshot_job *job = new_job(j);
+    struct sl_snapshot_job *job = j->snapshot_ns ? new_job(j) : NULL;
     if (!job)
         return;
     pick_up(job, SIZE_MAX);
-    work(job, NULL);
-    on_written(job);
+    give(job);
 }

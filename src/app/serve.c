@@ -424,6 +424,7 @@ static void start_signal(struct server *s, uv_signal_t *handle, uv_signal_cb cb,
 
 static int open_signals(struct server *s) {
     signal(SIGPIPE, SIG_IGN);
+    signal(SIGXFSZ, SIG_IGN); /* a file's limit is an error of the write, as a full disk is */
     start_signal(s, &s->on_term, on_stop, SIGTERM);
     start_signal(s, &s->on_int, on_stop, SIGINT);
     start_signal(s, &s->on_hup, on_reload, SIGHUP);
@@ -487,6 +488,7 @@ static void announce(const struct server *s) {
 }
 
 int sl_serve(const struct sl_config_source *source) {
+    sl_mem_setup();
     struct server *s = sl_calloc(1, sizeof(*s));
     if (!s) {
         fprintf(stderr, "sluice: out of memory\n");

@@ -324,6 +324,9 @@ struct sl_judgment sl_flight_judge(struct sl_flight *f) {
         judge_error(f, f->follow.failure, frame_message(f), &judged);
     } else if (!sl_flight_is_complete(f)) {
         judge_loss(f, &judged);
+    } else if (f->result.misdated && may_try_again(f)) {
+        judged.what = SL_JUDGED_AGAIN;
+        judged.outcome = sl_flight_outcome(f, SL_ENDING_REFUSED);
     } else if (f->head.status >= 400) {
         enum sl_failure kind =
             sl_failure_named(sl_headers_get(&f->head.headers, SL_LIT("x-amzn-errortype")));

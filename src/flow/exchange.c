@@ -6,13 +6,15 @@
 #include <stdio.h>
 
 #include "flow/internal.h"
-#include "sluice/base/mem.h"
+#include "sluice/base/slab.h"
 
 #define MEMORY_IN_USE  SL_LIT("The gateway's memory (memory.max) is in use. Please try again.")
 #define EXCHANGE_MAGIC 0x65786331u /* "exc1" */
 /* Body bytes are only asked for while this much is free: what one more read of a connection brings,
  * in the chunks it takes. */
 #define BODY_HEADROOM (4 * SL_CHUNK_LARGE)
+
+static _Thread_local struct sl_slab slab = {.size = sizeof(struct sl_exchange), .keep = 256};
 
 void sl_exchange_set_state(struct sl_exchange *x, enum sl_exchange_state to) {
     static const unsigned char legal[SL_EXCHANGE_STATES][SL_EXCHANGE_STATES] = {
@@ -126,12 +128,11 @@ void sl_exchange_refuse(struct sl_exchange *x, enum sl_failure kind, int status,
                         struct sl_slice message, uint64_t retry_after_ms) {
     struct sl_response_head head = {.content_length = SL_LENGTH_UNKNOWN};
     struct sl_buf body;
-    enum sl_operation op = x->flight ? x->flight->call.operation : SL_OP_NONE;
     sl_buf_init(&body, 16384);
     head.status = status               ? status
                   : x->dialect->status ? x->dialect->status(kind)
                                        : sl_failure_info(kind)->status;
-    int err = x->dialect->error(&x->arena, op, kind, message, &head.headers, &body);
+    int err = x->dialect->error(&x->arena, x->id, kind, message, &head.headers, &body);
     if (!err && retry_after_ms)
         err = add_retry_after(x, &head.headers, retry_after_ms);
     head.content_length = (int64_t)body.len;
@@ -183,9 +184,10 @@ static void refuse_overdue(struct sl_exchange *x, const struct sl_flight *f) {
 
 static struct sl_exchange *new_exchange(struct sl_flow *flow, struct sl_stream *stream,
                                         const struct sl_request_head *head) {
-    struct sl_exchange *x = sl_calloc(1, sizeof(*x));
+    struct sl_exchange *x = sl_slab_take(&slab);
     if (!x)
         return NULL;
+    memset(x, 0, sizeof(*x));
     x->magic = EXCHANGE_MAGIC;
     x->flow = flow;
     x->stream = stream;
@@ -235,14 +237,6 @@ static bool answer_early(struct sl_exchange *x) {
     return false;
 }
 
-/* The most that the chunks of a body of that length take. */
-static size_t cost_of(int64_t length) {
-    struct sl_chain empty = {0};
-    size_t cost = sl_chain_cost(&empty, (size_t)length);
-    /* In pieces it begins with a small chunk that one append would not have taken. */
-    return cost > SL_CHUNK_SMALL ? cost + SL_CHUNK_SMALL : cost;
-}
-
 /*
  * Whether more of the body may be read. A body whose length is known prepays for all of it before
  * its first byte is read: half-read bodies that wait for each other's memory cannot come about.
@@ -252,7 +246,7 @@ static bool has_memory(struct sl_exchange *x) {
     int64_t length = x->request->content_length;
     if (length == SL_LENGTH_UNKNOWN)
         return sl_budget_fits(budget, BODY_HEADROOM);
-    return budget->prepaid > 0 || sl_budget_prepay(budget, cost_of(length));
+    return budget->prepaid > 0 || sl_budget_prepay(budget, sl_chain_most((size_t)length));
 }
 
 /* Reads no more of the body until there is memory for it. */
@@ -431,7 +425,7 @@ void sl_exchange_free(struct sl_exchange *x) {
         sl_answer_done(&x->local);
     sl_arena_done(&x->arena);
     x->magic = 0;
-    sl_free(x);
+    sl_slab_give(&slab, x);
 }
 
 /* ---- steps ---- */

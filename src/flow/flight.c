@@ -7,11 +7,14 @@
 
 #include "flow/internal.h"
 #include "sluice/base/mem.h"
+#include "sluice/base/slab.h"
 #include "sluice/dialect/edit.h"
 
 #define FLIGHT_MAGIC 0x666c7431u /* "flt1" */
 /* A learned max_tokens is never so small that an answer of ordinary length is cut. */
 #define LEAST_MAX_TOKENS 512
+
+static _Thread_local struct sl_slab slab = {.size = sizeof(struct sl_flight), .keep = 256};
 
 void sl_flight_set_state(struct sl_flight *f, enum sl_flight_state to) {
     static const unsigned char legal[SL_FLIGHT_STATES][SL_FLIGHT_STATES] = {
@@ -108,9 +111,10 @@ static void on_linger(void *ctx) {
 
 struct sl_flight *sl_flight_new(struct sl_flow *flow, const struct sl_dialect *dialect,
                                 struct sl_budget *lender) {
-    struct sl_flight *f = sl_calloc(1, sizeof(*f));
+    struct sl_flight *f = sl_slab_take(&slab);
     if (!f)
         return NULL;
+    memset(f, 0, sizeof(*f));
     f->magic = FLIGHT_MAGIC;
     f->flow = flow;
     f->dialect = dialect;
@@ -139,13 +143,14 @@ void sl_flight_free(struct sl_flight *f) {
     sl_list_remove(&f->link);
     sl_answer_done(&f->answer);
     give_back_body(f);
-    sl_flight_forget(f);
+    if (f->has_head)
+        sl_flight_forget(f);
     sl_keys_release(f->client);
     sl_arena_done(&f->attempt_arena);
     sl_arena_done(&f->arena);
     sl_free(f->pace);
     f->magic = 0;
-    sl_free(f);
+    sl_slab_give(&slab, f);
 }
 
 struct sl_flight *sl_flight_of_ticket(struct sl_ticket *ticket) {
@@ -404,6 +409,8 @@ void sl_flight_dispatch(struct sl_flight *f) {
     f->queue_ns = f->dispatched_at - f->ticket.queued_at;
     f->target = route->target;
     f->target->users++;
+    if (f->call.hash_due)
+        sl_edit_hash(&f->call);
     if (sl_flight_send(f, route) != SL_OK) {
         sl_flight_fail(f, SL_FAILURE_UNAVAILABLE, SL_OUT_OF_MEMORY);
         return;

@@ -135,6 +135,7 @@ enum sl_flight_state {
 struct sl_share_key {
     struct sl_table_node node;
     uint8_t digest[SL_SHA256_SIZE];
+    uint64_t hash; /* by which it is in the table: of the digest, or of the id of a try */
     struct sl_flight *flight;
     bool indexed;
 };

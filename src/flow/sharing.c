@@ -6,6 +6,7 @@
  */
 #include "flow/internal.h"
 #include "sluice/base/mem.h"
+#include "sluice/dialect/edit.h"
 
 /* Stretches of a recorded stream; beyond them the rest is replayed at once. */
 #define PACE_MAX 4096
@@ -14,10 +15,6 @@
 
 int sl_sharing_init(struct sl_flow *flow) {
     return sl_table_init(&flow->shared);
-}
-
-static uint64_t hash_of(const uint8_t digest[SL_SHA256_SIZE]) {
-    return sl_hash(sl_slice_of(digest, SL_SHA256_SIZE));
 }
 
 static void add_line(struct sl_sha256 *h, struct sl_slice text) {
@@ -89,6 +86,8 @@ static void make_rejoin_digest(struct sl_flight *f) {
     add_line(&h, f->call.method);
     add_line(&h, f->call.target);
     add_headers(&h, &f->call.headers);
+    if (f->call.hash_due)
+        sl_edit_hash(&f->call);
     sl_sha256_update(&h, sl_slice_of(f->call.body_sha256, sizeof(f->call.body_sha256)));
     sl_sha256_final(&h, f->rejoin.digest);
 }
@@ -121,6 +120,7 @@ static void make_same_digest(struct sl_flight *f) {
         add_line(&h, f->call.target); /* there is no body */
     sl_sha256_update(&h, sl_slice_of(f->call.meaning, sizeof(f->call.meaning)));
     sl_sha256_final(&h, f->same.digest);
+    f->same.hash = sl_hash(sl_slice_of(f->same.digest, SL_SHA256_SIZE));
 }
 
 /* What models answer, and what is counted for them. */
@@ -142,8 +142,9 @@ static bool may_share(const struct sl_flight *f) {
 }
 
 /* A flight under way, or ended and not yet delivered, whose answer is whole from its first byte. */
-static struct sl_flight *find(const struct sl_flow *flow, const uint8_t digest[SL_SHA256_SIZE]) {
-    struct sl_table_node *node = sl_table_find(&flow->shared, hash_of(digest));
+static struct sl_flight *find(const struct sl_flow *flow, uint64_t hash,
+                              const uint8_t digest[SL_SHA256_SIZE]) {
+    struct sl_table_node *node = sl_table_find(&flow->shared, hash);
     for (; node; node = sl_table_find_next(node)) {
         const struct sl_share_key *key = SL_CONTAINER(node, struct sl_share_key, node);
         if (memcmp(key->digest, digest, SL_SHA256_SIZE) == 0 && key->flight->answer.body.begin == 0)
@@ -152,38 +153,47 @@ static struct sl_flight *find(const struct sl_flow *flow, const uint8_t digest[S
     return NULL;
 }
 
-/* Young enough for this client. */
-static bool is_fresh(const struct sl_flight *f, const struct sl_kept *kept) {
-    int64_t age = f->flow->loop->wall_ms - (int64_t)kept->meta.stored_at;
-    return f->call.cache.max_age < 0 || age <= f->call.cache.max_age * 1000;
+/* The same try. The whole digest is only taken where a flight has the same id. */
+static struct sl_flight *find_same_try(struct sl_flight *f) {
+    if (f->call.rejoin_key.len == 0)
+        return NULL;
+    /* With the length, so that a client which sends one id with everything finds few at it. */
+    f->rejoin.hash = sl_hash(f->call.rejoin_key) + sl_chain_len(&f->call.body);
+    if (!sl_table_find(&f->flow->shared, f->rejoin.hash))
+        return NULL;
+    make_rejoin_digest(f);
+    return find(f->flow, f->rejoin.hash, f->rejoin.digest);
+}
+
+/* The kept answer, if it is young enough for this client. */
+static struct sl_kept *find_kept(const struct sl_flight *f) {
+    const struct sl_loop *loop = f->flow->loop;
+    struct sl_kept *kept = sl_cache_find(f->flow->cache, f->same.digest, (uint64_t)loop->wall_ms);
+    if (!kept || f->call.cache.max_age < 0)
+        return kept;
+    int64_t age = loop->wall_ms - (int64_t)kept->meta.stored_at;
+    return age <= f->call.cache.max_age * 1000 ? kept : NULL;
 }
 
 struct sl_flight *sl_sharing_find(struct sl_flight *f, struct sl_kept **kept, bool *refused) {
-    struct sl_flight *other = NULL;
-    struct sl_flow *flow = f->flow;
+    struct sl_flight *other = find_same_try(f);
     *kept = NULL;
-    if (f->call.rejoin_key.len > 0) {
-        make_rejoin_digest(f);
-        other = find(flow, f->rejoin.digest);
-    }
     f->cacheable = may_share(f);
     if (!other && f->cacheable) {
         make_same_digest(f);
         if (!f->call.cache.no_cache) {
-            struct sl_kept *found =
-                sl_cache_find(flow->cache, f->same.digest, (uint64_t)flow->loop->wall_ms);
-            if (found && is_fresh(f, found))
-                *kept = found;
-            else
-                other = find(flow, f->same.digest);
+            *kept = find_kept(f);
+            other = *kept ? NULL : find(f->flow, f->same.hash, f->same.digest);
         }
     }
     *refused = f->call.cache.only_if_cached && !other && !*kept;
+    if (!other && !*kept && f->call.rejoin_key.len > 0)
+        make_rejoin_digest(f); /* of the call as it is now: others may come for it */
     return other;
 }
 
 static void offer(struct sl_flight *f, struct sl_share_key *key) {
-    sl_table_insert(&f->flow->shared, &key->node, hash_of(key->digest));
+    sl_table_insert(&f->flow->shared, &key->node, key->hash);
     key->indexed = true;
 }
 

@@ -8,7 +8,6 @@
 #include <assert.h>
 #include <stdio.h>
 
-#include "keys/derive.h"
 #include "sluice/base/mem.h"
 #include "sluice/core/call.h"
 
@@ -101,7 +100,15 @@ static struct sl_slice copy(char **to, struct sl_slice s) {
     return made;
 }
 
-static struct sl_key *new_key(const struct sl_key_record *record, const struct parts *parts) {
+static void derive_bearers(const struct sl_keys *keys, struct sl_key *key) {
+    for (size_t m = 0; m < keys->masters; m++)
+        for (uint32_t back = 0; back <= 1; back++)
+            sl_key_bearer(keys->extracted[m], key->client.id, key->generation - back,
+                          key->bearer[m][back]);
+}
+
+static struct sl_key *new_key(const struct sl_keys *keys, const struct sl_key_record *record,
+                              const struct parts *parts) {
     size_t slices = parts->model_count * sizeof(struct sl_slice);
     size_t text = parts->subject.len + parts->s3_prefix.len;
     for (size_t i = 0; i < parts->model_count; i++)
@@ -132,6 +139,7 @@ static struct sl_key *new_key(const struct sl_key_record *record, const struct p
     key->overlap_until = record->overlap_until;
     key->expires_at = record->expires_at;
     key->revoked_at = record->revoked_at;
+    derive_bearers(keys, key);
     return key;
 }
 
@@ -154,16 +162,17 @@ void sl_keys_release(struct sl_client *client) {
         return;
     for (size_t i = 0; i < SL_KEY_MASTERS; i++)
         sl_sigv4_key_done(&key->signing[i]);
+    explicit_bzero(key->bearer, sizeof(key->bearer));
     sl_free(key);
 }
 
 /* ---- All of them ------------------------------------------------------------------ */
 
 /* Any id will do: it stands in no table, and what its secret opens is refused in any case. */
-static struct sl_key *new_nobody(void) {
+static struct sl_key *new_nobody(const struct sl_keys *keys) {
     struct sl_key_record record = {.id = "aaaaaaaaaa", .name = "nobody", .generation = 1};
     struct parts parts;
-    return check(&record, &parts) == SL_OK ? new_key(&record, &parts) : NULL;
+    return check(&record, &parts) == SL_OK ? new_key(keys, &record, &parts) : NULL;
 }
 
 struct sl_keys *sl_keys_new(const uint8_t (*master)[SL_KEY_MASTER_SIZE], size_t count) {
@@ -181,7 +190,7 @@ struct sl_keys *sl_keys_new(const uint8_t (*master)[SL_KEY_MASTER_SIZE], size_t 
         rc = sl_table_init(&keys->by_id);
     if (rc == SL_OK)
         rc = sl_table_init(&keys->by_subject);
-    keys->nobody = new_nobody();
+    keys->nobody = new_nobody(keys);
     if (rc == SL_OK && keys->nobody)
         return keys;
     sl_keys_free(keys);
@@ -242,7 +251,7 @@ int sl_keys_put(struct sl_keys *keys, const struct sl_key_record *record) {
     struct sl_key *former = sl_keys_by_id(keys, record->id);
     if (!former && keys->by_id.count == SL_KEYS_MAX)
         return SL_E_LIMIT;
-    struct sl_key *key = new_key(record, &parts);
+    struct sl_key *key = new_key(keys, record, &parts);
     if (!key)
         return SL_E_NOMEM;
     if (former)

@@ -5,6 +5,7 @@
 #ifndef KEYS_RECORDS_H
 #define KEYS_RECORDS_H
 
+#include "keys/derive.h"
 #include "keys/failures.h"
 #include "sluice/keys/keys.h"
 
@@ -16,6 +17,9 @@ struct sl_key {
     struct sl_slice subject;
     uint32_t generation;
     uint64_t overlap_until, expires_at, revoked_at;
+    /* By master secret: this generation's, the one's before. Derived once, since most requests show
+     * one of them. */
+    char bearer[SL_KEY_MASTERS][2][SL_KEY_BEARER_LEN + 1];
     /* The signing keys last used, by master secret: clients keep to a day, region and service. */
     struct sl_sigv4_key signing[SL_KEY_MASTERS];
     _Alignas(struct sl_slice) char text[]; /* the patterns, then what all slices point to */

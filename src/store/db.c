@@ -19,7 +19,7 @@
 
 #include "sluice/base/mem.h"
 
-#define SCHEMA_VERSION 1
+#define SCHEMA_VERSION 2
 #define BUSY_MS        5000
 #define SQL_MAX        128
 #define EACH_COLUMN                                                                                \
@@ -28,6 +28,37 @@
 
 /* application_id says whose file it is. */
 #define APPLICATION_ID 0x51106ce
+
+/* A row's number is its time and, in the lowest bits, its place among those of the millisecond:
+ * rows are appended to one tree, by which they are found by time too. */
+#define PLACE_BITS "20"
+#define PLACES     (UINT64_C(1) << 20)
+
+#define LEDGER                                                                                     \
+    "CREATE TABLE ledger ("                                                                        \
+    " number INTEGER PRIMARY KEY,"                                                                 \
+    " at_ms INTEGER NOT NULL GENERATED ALWAYS AS (number >> " PLACE_BITS ") VIRTUAL,"              \
+    " tenant INTEGER NOT NULL,"                                                                    \
+    " key_id TEXT NOT NULL,"                                                                       \
+    " request_id TEXT NOT NULL,"                                                                   \
+    " model TEXT NOT NULL,"                                                                        \
+    " operation TEXT NOT NULL,"                                                                    \
+    " target TEXT NOT NULL,"                                                                       \
+    " cache TEXT NOT NULL,"                                                                        \
+    " status INTEGER NOT NULL,"                                                                    \
+    " input INTEGER,"                                                                              \
+    " output INTEGER,"                                                                             \
+    " cache_read INTEGER,"                                                                         \
+    " cache_write INTEGER,"                                                                        \
+    " cost INTEGER,"                                                                               \
+    " saved INTEGER,"                                                                              \
+    " duration_ms INTEGER NOT NULL,"                                                               \
+    " queue_ms INTEGER NOT NULL,"                                                                  \
+    " attempts INTEGER NOT NULL,"                                                                  \
+    " estimated INTEGER NOT NULL) STRICT;"
+#define LEDGER_FACTS                                                                               \
+    "tenant, key_id, request_id, model, operation, target, cache, status, input, output, "         \
+    "cache_read, cache_write, cost, saved, duration_ms, queue_ms, attempts, estimated"
 
 static const char schema[] =
     "CREATE TABLE keys ("
@@ -56,29 +87,16 @@ static const char schema[] =
     "CREATE TRIGGER keys_update AFTER UPDATE ON keys"
     " BEGIN UPDATE changes SET keys = keys + 1; END;"
     "CREATE TRIGGER keys_delete AFTER DELETE ON keys"
-    " BEGIN UPDATE changes SET keys = keys + 1; END;"
-    "CREATE TABLE ledger ("
-    " number INTEGER PRIMARY KEY,"
-    " at_ms INTEGER NOT NULL,"
-    " tenant INTEGER NOT NULL,"
-    " key_id TEXT NOT NULL,"
-    " request_id TEXT NOT NULL,"
-    " model TEXT NOT NULL,"
-    " operation TEXT NOT NULL,"
-    " target TEXT NOT NULL,"
-    " cache TEXT NOT NULL,"
-    " status INTEGER NOT NULL,"
-    " input INTEGER,"
-    " output INTEGER,"
-    " cache_read INTEGER,"
-    " cache_write INTEGER,"
-    " cost INTEGER,"
-    " saved INTEGER,"
-    " duration_ms INTEGER NOT NULL,"
-    " queue_ms INTEGER NOT NULL,"
-    " attempts INTEGER NOT NULL,"
-    " estimated INTEGER NOT NULL) STRICT;"
-    "CREATE INDEX ledger_at ON ledger (at_ms);";
+    " BEGIN UPDATE changes SET keys = keys + 1; END;" LEDGER;
+
+/* What takes a file from the version before to this one: in the transaction that opens it. */
+static const char *const migrations[SCHEMA_VERSION + 1] = {
+    [2] = "DROP INDEX ledger_at; ALTER TABLE ledger RENAME TO former;" LEDGER
+          "INSERT INTO ledger (number, " LEDGER_FACTS ")"
+          " SELECT (at_ms << " PLACE_BITS
+          ") + row_number() OVER (PARTITION BY at_ms), " LEDGER_FACTS " FROM former;"
+          "DROP TABLE former;",
+};
 
 enum statement {
     BEGIN_WRITE,
@@ -105,7 +123,7 @@ enum statement {
     " sum(output) FILTER (WHERE NOT " SHARED "), sum(cache_read) FILTER (WHERE NOT " SHARED "),"   \
     " sum(cache_write) FILTER (WHERE NOT " SHARED "), sum(cost) AS cost_sum, sum(saved),"          \
     " sum(cost IS NULL AND status BETWEEN 200 AND 299)"                                            \
-    " FROM ledger WHERE at_ms >= ?1 GROUP BY part ORDER BY " order
+    " FROM ledger WHERE number >= ?1 << " PLACE_BITS " GROUP BY part ORDER BY " order
 
 static const char *const statements[STATEMENTS] = {
     [BEGIN_WRITE] = "BEGIN IMMEDIATE",
@@ -124,12 +142,11 @@ static const char *const statements[STATEMENTS] = {
     [KEYS] = "SELECT " EACH_COLUMN " FROM keys ORDER BY number",
     [VERSION] = "SELECT keys FROM changes",
     [LEDGER_INSERT] =
-        "INSERT INTO ledger (at_ms, tenant, key_id, request_id, model, operation,"
-        " target, cache, status, input, output, cache_read, cache_write, cost, saved,"
-        " duration_ms, queue_ms, attempts, estimated)"
+        "INSERT INTO ledger (number, " LEDGER_FACTS ")"
         " VALUES (?1,?2,?3,?4,?5,?6,?7,?8,?9,?10,?11,?12,?13,?14,?15,?16,?17,?18,?19)",
-    [LEDGER_PRUNE] = "DELETE FROM ledger WHERE number IN"
-                     " (SELECT number FROM ledger WHERE at_ms < ?1 ORDER BY at_ms LIMIT ?2)",
+    [LEDGER_PRUNE] =
+        "DELETE FROM ledger WHERE number IN"
+        " (SELECT number FROM ledger WHERE number < ?1 << " PLACE_BITS " ORDER BY number LIMIT ?2)",
     [SUM_BY_MODEL] = SUM_OF("model", "''", "cost_sum DESC, count(*) DESC, part"),
     [SUM_BY_KEY] = SUM_OF("key_id", "ifnull((SELECT name FROM keys WHERE id = key_id), '')",
                           "cost_sum DESC, count(*) DESC, part"),
@@ -139,6 +156,7 @@ static const char *const statements[STATEMENTS] = {
 struct sl_db {
     sqlite3 *file;
     sqlite3_stmt *prepared[STATEMENTS];
+    uint64_t last; /* number of the ledger's last row */
 };
 
 /* ---- Errors ----------------------------------------------------------------------- */
@@ -203,13 +221,24 @@ static int read_number(struct sl_db *db, const char *sql, int64_t *out) {
     return rc == SQLITE_ROW ? SQLITE_OK : rc;
 }
 
-/* Inside of a transaction, so that of two processes that start at once one makes it. */
-static int make_schema(struct sl_db *db) {
+static int mark_schema(struct sl_db *db) {
     char sql[SQL_MAX];
     snprintf(sql, sizeof(sql), "PRAGMA application_id = %d; PRAGMA user_version = %d;",
              APPLICATION_ID, SCHEMA_VERSION);
+    return run(db, sql);
+}
+
+/* Inside of a transaction, so that of two processes that start at once one makes it. */
+static int make_schema(struct sl_db *db) {
     int rc = run(db, schema);
-    return rc == SQLITE_OK ? run(db, sql) : rc;
+    return rc == SQLITE_OK ? mark_schema(db) : rc;
+}
+
+static int migrate(struct sl_db *db, int64_t version) {
+    int rc = SQLITE_OK;
+    while (rc == SQLITE_OK && version < SCHEMA_VERSION)
+        rc = run(db, migrations[++version]);
+    return rc == SQLITE_OK ? mark_schema(db) : rc;
 }
 
 /* SQLITE_MISMATCH: refused, with a sentence. */
@@ -230,6 +259,8 @@ static int check_schema(struct sl_db *db, const char *path, char *why, size_t n)
     }
     if (version == SCHEMA_VERSION)
         return SQLITE_OK;
+    if (version > 0 && version < SCHEMA_VERSION)
+        return migrate(db, version);
     say(why, n,
         "store: %s was written by a newer Sluice (its schema is %lld, this one knows %d): use that "
         "version, or another state folder",
@@ -263,6 +294,9 @@ struct sl_db *sl_db_open(const char *path, char *why, size_t why_size) {
         say(why, why_size, "store: out of memory");
         return NULL;
     }
+    /* Its account of memory would take a lock for each allocation. Only the first open may say so;
+     * later ones are told that it is too late. */
+    (void)sqlite3_config(SQLITE_CONFIG_MEMSTATUS, 0);
     /* One thread at a time has the handle, so SQLite need not lock it. */
     int rc = sqlite3_open_v2(path, &db->file, SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX, NULL);
     if (rc != SQLITE_OK)
@@ -497,9 +531,16 @@ int sl_db_keys_version(struct sl_db *db, uint64_t *out) {
 
 /* ---- The ledger ------------------------------------------------------------------- */
 
-static int write_row(struct sl_db *db, const struct sl_ledger_row *row) {
+/* Behind the last row, if that is of the same millisecond. */
+static uint64_t number_of(const struct sl_db *db, const struct sl_ledger_row *row) {
+    uint64_t latest = INT64_MAX / PLACES - 1;
+    uint64_t first = (row->at_ms < latest ? row->at_ms : latest) * PLACES;
+    return db->last >= first && db->last - first < PLACES - 1 ? db->last + 1 : first;
+}
+
+static int bind_row(struct sl_db *db, const struct sl_ledger_row *row) {
     struct binder b = {.stmt = db->prepared[LEDGER_INSERT], .rc = SQLITE_OK};
-    bind_u64(&b, row->at_ms);
+    bind_u64(&b, db->last);
     bind_u64(&b, row->tenant);
     bind_text(&b, row->key_id);
     bind_text(&b, row->request_id);
@@ -518,7 +559,17 @@ static int write_row(struct sl_db *db, const struct sl_ledger_row *row) {
     bind_int(&b, row->queue_ms);
     bind_int(&b, row->attempts);
     bind_int(&b, row->estimated);
-    return b.rc == SQLITE_OK ? step(db, LEDGER_INSERT) : b.rc;
+    return b.rc;
+}
+
+/* Another process, or this one before the clock was set back, may have used the number. */
+static int write_row(struct sl_db *db, const struct sl_ledger_row *row) {
+    int rc;
+    db->last = number_of(db, row);
+    while ((rc = bind_row(db, row)) == SQLITE_OK &&
+           (rc = step(db, LEDGER_INSERT)) == SQLITE_CONSTRAINT_PRIMARYKEY)
+        db->last++;
+    return rc;
 }
 
 /* All rows or none. */

@@ -3,7 +3,7 @@
  * worker takes them off, works without the mutex, and hands results back through one uv_async.
  *
  *   loop                                             worker
- *   ── ledger rows ─▶ batches ───────────────────▶   one transaction a batch
+ *   ── rows ─▶ open ─▶ batches ──────────────────▶   one transaction a batch
  *   ── files, work ─▶ jobs ──────────────────────▶   one after the other
  *   ◀─ done callbacks ── finished ◀──────────────
  *   ◀─ keys ─────────── page ◀──── waits until visited ──
@@ -12,7 +12,8 @@
  * Keys come back a page at a time and the worker waits until the loop has visited it, so that
  * neither a turn nor memory grows with their number.
  *
- * The mutex is held for list operations only, so the loop never waits for the disk.
+ * The mutex is held for list operations only, so the loop never waits for the disk. The batch that
+ * rows go into is the loop's alone: it is handed over once it is full, or by a timer.
  */
 #include <assert.h>
 #include <stdio.h>
@@ -20,8 +21,8 @@
 
 #include "sluice/base/list.h"
 #include "sluice/base/mem.h"
+#include "sluice/store/files.h"
 #include "store/db.h"
-#include "store/files.h"
 
 #define BATCH_ROWS   512
 #define BATCH_WAIT   SL_NS_PER_S
@@ -37,7 +38,6 @@
 
 struct batch {
     struct sl_list link;
-    uint64_t since; /* when its first row came */
     size_t count;
     struct sl_ledger_row rows[BATCH_ROWS];
 };
@@ -73,9 +73,9 @@ struct sl_store {
     uv_cond_t wake; /* the worker's */
 
     /* Under the lock. */
-    struct sl_list batches; /* of struct batch, the oldest first; rows go into the last */
+    struct sl_list batches; /* of struct batch, the oldest first */
     struct sl_list jobs, finished;
-    size_t rows, job_count;
+    size_t rows, job_count; /* rows: of the batches */
     uint64_t dropped;
     bool stopping;
     uint64_t interval; /* of looking at keys; 0: nobody watches */
@@ -85,6 +85,10 @@ struct sl_store {
     uint64_t keep_ms;  /* age at which ledger rows are deleted; 0: never */
     uint64_t prune_at; /* when that is looked at again */
     char ledger_why[WHY_SIZE], keys_why[WHY_SIZE], prune_why[WHY_SIZE]; /* empty: well */
+
+    /* The loop's own. */
+    struct batch *open; /* takes the next row; NULL: there is none */
+    struct sl_timer open_timer;
 
     /* The worker's own. */
     struct sl_db *db;
@@ -102,11 +106,9 @@ static struct batch *first_batch(struct sl_store *s) {
 
 /* When the first batch is to be written; SL_NEVER: there is none. */
 static uint64_t batch_due(struct sl_store *s) {
-    const struct batch *b = first_batch(s);
-    if (!b)
+    if (!first_batch(s))
         return SL_NEVER;
-    uint64_t due = b->count == BATCH_ROWS || s->stopping ? 0 : b->since + BATCH_WAIT;
-    return due > s->retry_at || s->stopping ? due : s->retry_at;
+    return s->stopping ? 0 : s->retry_at;
 }
 
 static void drop_batch(struct sl_store *s, struct batch *b) {
@@ -315,6 +317,21 @@ static void drop_parts(struct sl_store *s) {
     uv_close((uv_handle_t *)&s->async, on_closed);
 }
 
+/* The open batch is the worker's from now on. */
+static void hand_over_open(void *ctx) {
+    struct sl_store *s = ctx;
+    struct batch *b = s->open;
+    if (!b)
+        return;
+    s->open = NULL;
+    sl_timer_clear(s->loop, &s->open_timer);
+    uv_mutex_lock(&s->lock);
+    s->rows += b->count;
+    sl_list_push_back(&s->batches, &b->link);
+    uv_cond_signal(&s->wake);
+    uv_mutex_unlock(&s->lock);
+}
+
 struct sl_store *sl_store_new(struct sl_loop *loop, struct sl_db *db) {
     struct sl_store *s = sl_calloc(1, sizeof(*s));
     if (!s)
@@ -322,6 +339,7 @@ struct sl_store *sl_store_new(struct sl_loop *loop, struct sl_db *db) {
     s->loop = loop;
     s->db = db;
     s->async.data = s;
+    sl_timer_init(&s->open_timer, hand_over_open, s);
     sl_list_init(&s->batches);
     sl_list_init(&s->jobs);
     sl_list_init(&s->finished);
@@ -339,6 +357,7 @@ struct sl_store *sl_store_new(struct sl_loop *loop, struct sl_db *db) {
 void sl_store_free(struct sl_store *s) {
     if (!s)
         return;
+    hand_over_open(s);
     uv_mutex_lock(&s->lock);
     s->stopping = true;
     uv_cond_signal(&s->wake);
@@ -350,39 +369,32 @@ void sl_store_free(struct sl_store *s) {
     drop_parts(s);
 }
 
-/* The batch that takes the next row; NULL: there is no room for it. */
-static struct batch *open_batch(struct sl_store *s) {
-    struct sl_list *last = s->batches.prev;
-    struct batch *b;
-    if (s->rows == ROWS_WAITING || s->stopping)
-        return NULL;
-    if (last != &s->batches) {
-        b = SL_CONTAINER(last, struct batch, link);
-        if (b->count < BATCH_ROWS)
-            return b;
+/* A batch for the next rows; NULL, and one row dropped: there is no room for them. */
+static struct batch *new_batch(struct sl_store *s) {
+    uv_mutex_lock(&s->lock);
+    bool full = s->rows + BATCH_ROWS > ROWS_WAITING;
+    uv_mutex_unlock(&s->lock);
+    struct batch *b = full ? NULL : sl_alloc(sizeof(*b));
+    if (b && sl_timer_set(s->loop, &s->open_timer, s->loop->now + BATCH_WAIT) == SL_OK) {
+        b->count = 0;
+        sl_list_init(&b->link);
+        return b;
     }
-    b = sl_alloc(sizeof(*b));
-    if (!b)
-        return NULL;
-    b->since = s->loop->now;
-    b->count = 0;
-    sl_list_init(&b->link);
-    sl_list_push_back(&s->batches, &b->link);
-    return b;
+    sl_free(b);
+    uv_mutex_lock(&s->lock);
+    s->dropped++;
+    uv_mutex_unlock(&s->lock);
+    return NULL;
 }
 
 void sl_store_ledger(struct sl_store *s, const struct sl_ledger_row *row) {
-    uv_mutex_lock(&s->lock);
-    struct batch *b = open_batch(s);
-    if (b) {
-        b->rows[b->count++] = *row;
-        s->rows++;
-        if (b->count == 1 || b->count == BATCH_ROWS)
-            uv_cond_signal(&s->wake);
-    } else {
-        s->dropped++;
-    }
-    uv_mutex_unlock(&s->lock);
+    if (!s->open)
+        s->open = new_batch(s);
+    if (!s->open)
+        return;
+    s->open->rows[s->open->count++] = *row;
+    if (s->open->count == BATCH_ROWS)
+        hand_over_open(s);
 }
 
 uint64_t sl_store_dropped(const struct sl_store *store) {

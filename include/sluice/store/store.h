@@ -5,8 +5,9 @@
  * thread.
  *
  * Tables: keys (one row a key, a `changes` counter that tells others to read again), ledger (one
- * row an exchange, deleted once it is older than the store is told to keep it). Schema version in
- * user_version; an unknown newer one is refused with a sentence.
+ * row an exchange, numbered by its time, deleted once it is older than the store is told to keep
+ * it). Schema version in user_version; a file of an older one is brought up to date when it is
+ * opened, an unknown newer one is refused with a sentence.
  */
 #ifndef SLUICE_STORE_STORE_H
 #define SLUICE_STORE_STORE_H

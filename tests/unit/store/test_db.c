@@ -172,7 +172,7 @@ static void test_foreign_and_newer(void **state) {
     sl_db_close(opened(f->path));
     run_sql(f->path, "PRAGMA user_version = 99");
     assert_null(sl_db_open(f->path, why, sizeof(why)));
-    assert_says("newer Sluice (its schema is 99, this one knows 1)");
+    assert_says("newer Sluice (its schema is 99, this one knows 2)");
 }
 
 /* ---- Keys ------------------------------------------------------------------------- */
@@ -308,6 +308,52 @@ static void test_ledger(void **state) {
                      1);
 }
 
+/* Rows of one millisecond are told apart, also where another handle wrote some of them. */
+static void test_rows_of_one_time(void **state) {
+    struct fixture *f = *state;
+    struct sl_ledger_row rows[4] = {{.at_ms = 7, .status = 200},
+                                    {.at_ms = 7, .status = 200},
+                                    {.at_ms = 6, .status = 200},
+                                    {.at_ms = UINT64_MAX, .status = 200}};
+    for (int i = 0; i < 3; i++) {
+        struct sl_db *db = opened(f->path);
+        assert_int_equal(sl_db_ledger_insert(db, rows, 4, why, sizeof(why)), 0);
+        sl_db_close(db);
+    }
+    assert_int_equal(ask_sql(f->path, "SELECT count(*) FROM ledger WHERE at_ms = 7"), 6);
+    assert_int_equal(ask_sql(f->path, "SELECT count(*) FROM ledger WHERE at_ms = 6"), 3);
+    assert_int_equal(ask_sql(f->path, "SELECT count(*) FROM ledger"), 12);
+}
+
+/* A file of the first schema: rows had a time and an index on it. */
+static void test_first_schema(void **state) {
+    struct fixture *f = *state;
+    struct sl_ledger_row row = {.at_ms = 5, .status = 200, .cost = 100};
+    sl_db_close(opened(f->path));
+    run_sql(f->path, "DROP TABLE ledger; CREATE TABLE ledger (number INTEGER PRIMARY KEY,"
+                     " at_ms INTEGER NOT NULL, tenant INTEGER NOT NULL, key_id TEXT NOT NULL,"
+                     " request_id TEXT NOT NULL, model TEXT NOT NULL, operation TEXT NOT NULL,"
+                     " target TEXT NOT NULL, cache TEXT NOT NULL, status INTEGER NOT NULL,"
+                     " input INTEGER, output INTEGER, cache_read INTEGER, cache_write INTEGER,"
+                     " cost INTEGER, saved INTEGER, duration_ms INTEGER NOT NULL,"
+                     " queue_ms INTEGER NOT NULL, attempts INTEGER NOT NULL,"
+                     " estimated INTEGER NOT NULL) STRICT;"
+                     "CREATE INDEX ledger_at ON ledger (at_ms);"
+                     "INSERT INTO ledger SELECT column1, column2, 1, 'k', 'r' || column1, 'm', 'o',"
+                     " 't', 'hit', 200, NULL, 2, 3, 4, column1, 6, 7, 8, 9, 0"
+                     " FROM (VALUES (1, 5), (2, 5), (3, 6), (4, 4));"
+                     "PRAGMA user_version = 1");
+    f->db = opened(f->path);
+    assert_int_equal(ask_sql(f->path, "PRAGMA user_version"), 2);
+    assert_int_equal(ask_sql(f->path, "SELECT count(*) FROM ledger WHERE at_ms = 5"), 2);
+    assert_int_equal(ask_sql(f->path, "SELECT at_ms FROM ledger WHERE request_id = 'r4'"), 4);
+    assert_int_equal(ask_sql(f->path, "SELECT sum(cost) FROM ledger WHERE input IS NULL AND"
+                                      " saved = 6 AND attempts = 9 AND key_id = 'k'"),
+                     10);
+    assert_int_equal(sl_db_ledger_insert(f->db, &row, 1, why, sizeof(why)), 0);
+    assert_int_equal(ask_sql(f->path, "SELECT sum(cost) FROM ledger WHERE at_ms = 5"), 103);
+}
+
 /* What is too old goes, a bounded number at a time; what sums read is in tests/unit/app. */
 static void test_prune(void **state) {
     struct fixture *f = *state;
@@ -369,6 +415,8 @@ int main(void) {
         TEST(test_version_tells_of_other_processes),
         TEST(test_odd_row_is_refused),
         TEST(test_ledger),
+        TEST(test_rows_of_one_time),
+        TEST(test_first_schema),
         TEST(test_prune),
         TEST(test_full_disk),
     };
