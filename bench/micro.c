@@ -12,10 +12,14 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <nghttp2/nghttp2.h>
+
 #include "front/head.h"
+#include "fuzz/memory_io.h"
 #include "sluice/answer/cache.h"
 #include "sluice/base/clock.h"
 #include "sluice/base/mem.h"
+#include "sluice/front/front.h"
 #include "sluice/wire/canonical.h"
 #include "sluice/wire/eventstream.h"
 #include "sluice/wire/json.h"
@@ -54,7 +58,7 @@ static const char head[] =
     "amz-sdk-invocation-id: 8a6f7a3a-2a0f-4b3e-9d7c-0d3f2f6f5a11\r\n"
     "amz-sdk-request: attempt=1\r\n"
     "Connection: keep-alive\r\n"
-    "Content-Length: 521\r\n\r\n";
+    "Content-Length: 477\r\n\r\n"; /* as `conversation` has */
 
 static uint64_t failures; /* read at the end, so that nothing is optimised away */
 
@@ -180,6 +184,165 @@ static void parse_head(uint64_t i) {
     sl_arena_done(&arena);
 }
 
+/* ---- A request through the front, and its answer -------------------------------------- */
+
+/* Both of one client whose connection is kept: what it sends again and again. */
+static struct sl_conn *client;
+static struct sl_buf asked;
+static size_t ids[2]; /* HTTP/2: where its frames name their stream */
+static uint64_t answered;
+
+static void *on_request(void *server, struct sl_stream *stream,
+                        const struct sl_request_head *request) {
+    (void)server;
+    failures += request->headers.count < 8;
+    return stream;
+}
+
+static void on_body(void *x, struct sl_slice bytes) {
+    (void)x;
+    failures += bytes.len != sizeof(conversation) - 1;
+}
+
+static void on_body_end(void *x) {
+    static struct sl_header headers[] = {{SL_LIT("Content-Type"), SL_LIT("application/json")}};
+    struct sl_response_head response = {
+        .status = 200, .headers = {headers, 1, 1}, .content_length = sizeof(answer) - 1};
+    failures += sl_stream_respond(x, &response) != SL_OK;
+}
+
+static void on_fault(void *x, int status, const char *why) {
+    (void)x, (void)status, (void)why;
+    failures++;
+}
+
+static size_t peek(void *x, struct sl_slice *out, size_t max, bool *end) {
+    (void)x, (void)max;
+    out[0] = sl_slice_str(answer);
+    *end = true;
+    return 1;
+}
+
+static void advance(void *x, size_t n) {
+    (void)x;
+    failures += n != sizeof(answer) - 1;
+}
+
+static void on_close(void *x, enum sl_close_reason reason) {
+    (void)x;
+    answered += reason == SL_CLOSE_DONE;
+}
+
+static void open_front(const char *alpn) {
+    static const struct sl_front_handler handler = {.on_request = on_request,
+                                                    .on_body = on_body,
+                                                    .on_body_end = on_body_end,
+                                                    .on_fault = on_fault,
+                                                    .peek = peek,
+                                                    .advance = advance,
+                                                    .on_close = on_close};
+    struct sl_front_limits limits = SL_FRONT_LIMITS_DEFAULT;
+    char why[64];
+    memory_init();
+    struct sl_front *front = sl_front_new(&memory.loop, &limits, &handler, NULL);
+    must(front && sl_front_listen(front, "192.0.2.1", 80, NULL, why, sizeof(why)));
+    client = memory_connect(alpn);
+    sl_buf_init(&asked, 65536);
+}
+
+/* A turn: the request is read, its answer written. */
+static void ask(void) {
+    uint64_t before = answered;
+    memory_send(client, asked.ptr, asked.len);
+    (void)memory_round();
+    failures += answered != before + 1;
+    client->in.len = client->in.at = client->out.len = 0;
+}
+
+static void open_h1(void) {
+    open_front("http/1.1");
+    must(sl_buf_add_str(&asked, head) == SL_OK);
+    must(sl_buf_add_str(&asked, conversation) == SL_OK);
+}
+
+static void ask_h1(uint64_t i) {
+    (void)i;
+    ask();
+}
+
+static void add_frame(uint8_t type, uint8_t flags, const void *payload, size_t len) {
+    const uint8_t header[] = {0, (uint8_t)(len >> 8), (uint8_t)len, type, flags, 0, 0, 0, 0};
+    must(sl_buf_add(&asked, sl_slice_of(header, sizeof(header))) == SL_OK);
+    must(sl_buf_add(&asked, sl_slice_of(payload, len)) == SL_OK);
+}
+
+/* The fields of `head`, as HTTP/2 has them. */
+static size_t fields_of(nghttp2_nv *fields, size_t max, char *names) {
+    static const struct sl_slice pseudo[][2] = {
+        {SL_LIT(":method"), SL_LIT("POST")},
+        {SL_LIT(":scheme"), SL_LIT("http")},
+        {SL_LIT(":path"), SL_LIT("/model/us.meta.llama3-3-70b-instruct-v1%3A0/converse")},
+        {SL_LIT(":authority"), SL_LIT("gateway.example.com:8080")}};
+    struct sl_slice rest = sl_slice_str(head), line;
+    size_t count = 0;
+    for (; count < 4; count++)
+        fields[count] = (nghttp2_nv){(uint8_t *)(uintptr_t)pseudo[count][0].ptr,
+                                     (uint8_t *)(uintptr_t)pseudo[count][1].ptr,
+                                     pseudo[count][0].len, pseudo[count][1].len, 0};
+    sl_slice_split(&rest, '\n', &line);
+    while (count < max && sl_slice_split(&rest, '\n', &line) && line.len > 1) {
+        size_t colon = sl_slice_find(line, ':');
+        struct sl_slice value = sl_slice_trim(sl_slice_skip(line, colon + 1));
+        struct sl_slice name = sl_slice_of(names, colon);
+        for (size_t i = 0; i < colon; i++)
+            *names++ = sl_ascii_lower(line.ptr[i]);
+        bool hop = sl_slice_eq(name, SL_LIT("host")) || sl_slice_eq(name, SL_LIT("connection")) ||
+                   sl_slice_eq(name, SL_LIT("content-length"));
+        if (!hop)
+            fields[count++] =
+                (nghttp2_nv){(uint8_t *)(uintptr_t)name.ptr, (uint8_t *)(uintptr_t)value.ptr,
+                             name.len, value.len - 1, 0};
+    }
+    return count;
+}
+
+/* The second request of a connection is all in the table of the first. */
+static void make_request(nghttp2_hd_deflater *deflater) {
+    nghttp2_nv fields[32];
+    uint8_t block[4096];
+    char names[1024];
+    size_t count = fields_of(fields, 32, names);
+    ssize_t len = nghttp2_hd_deflate_hd(deflater, block, sizeof(block), fields, count);
+    must(len > 0);
+    ids[0] = asked.len + 5;
+    add_frame(NGHTTP2_HEADERS, NGHTTP2_FLAG_END_HEADERS, block, (size_t)len);
+    ids[1] = asked.len + 5;
+    add_frame(NGHTTP2_DATA, NGHTTP2_FLAG_END_STREAM, conversation, sizeof(conversation) - 1);
+}
+
+static void ask_h2(uint64_t i) {
+    uint32_t id = 2 * (uint32_t)i + 3;
+    for (size_t frame = 0; frame < 2; frame++)
+        for (size_t byte = 0; byte < 4; byte++)
+            asked.ptr[ids[frame] + byte] = (char)(uint8_t)(id >> (24 - 8 * byte));
+    ask();
+}
+
+static void open_h2(void) {
+    static const uint8_t wide[] = {0x7f, 0, 0, 0};
+    nghttp2_hd_deflater *deflater;
+    open_front("h2");
+    must(nghttp2_hd_deflate_new(&deflater, 4096) == 0);
+    must(sl_buf_add_str(&asked, "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n") == SL_OK);
+    add_frame(NGHTTP2_SETTINGS, 0, NULL, 0);
+    add_frame(NGHTTP2_WINDOW_UPDATE, 0, wide, sizeof(wide));
+    make_request(deflater);
+    ask_h2(UINT64_MAX); /* stream 1 */
+    sl_buf_clear(&asked);
+    make_request(deflater);
+    nghttp2_hd_deflate_del(deflater);
+}
+
 /* ---- The cache -------------------------------------------------------------------- */
 
 static struct sl_cache *cache;
@@ -241,6 +404,8 @@ static const struct {
     {"json-facts", read_facts, NULL},
     {"canonical-key", canonical_key, NULL},
     {"h1-head", parse_head, NULL},
+    {"h1-request", ask_h1, open_h1},
+    {"h2-request", ask_h2, open_h2},
     {"cache-find", find_kept, make_cache},
     {"cache-put-evict", keep_and_evict, make_cache},
 };

@@ -89,10 +89,12 @@ class Program:
         args: Sequence[str] = (),
         settings: Mapping[str, object] | None = None,
         env: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
     ) -> None:
+        """prefix: a command that ends by executing what follows it."""
         self.home = home
         self.state = home / "state"
-        argv = [str(BINARY), command, *args]
+        argv = [*prefix, str(BINARY), command, *args]
         for path, value in (settings or {}).items():
             argv += ["--set", f"{path}={value}"]
         environment = {
@@ -193,6 +195,7 @@ class Sluice(Program):
         settings: Mapping[str, object] | None = None,
         env: Mapping[str, str] | None = None,
         args: Sequence[str] = (),
+        prefix: Sequence[str] = (),
     ) -> None:
         argv = ["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", *args]
         defaults: dict[str, object] = {"state": home / "state"}
@@ -209,7 +212,12 @@ class Sluice(Program):
                 "AWS_SESSION_TOKEN": GATEWAY_SESSION,
             }
         super().__init__(
-            home, "serve", argv, {**defaults, **(settings or {})}, {**environment, **(env or {})}
+            home,
+            "serve",
+            argv,
+            {**defaults, **(settings or {})},
+            {**environment, **(env or {})},
+            prefix,
         )
         try:
             ready = self.wait_line(r"^ready client=(\S+) admin=(\S+)$")[0]

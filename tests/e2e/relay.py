@@ -7,10 +7,12 @@ reset, changed. A fault may hold for every request, or for the first of each sen
 import asyncio
 import re
 import socket
+import ssl
 import struct
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 DEADLINE = 20.0
 
@@ -27,12 +29,16 @@ class Reset:
     """The connection ends here, by RST."""
 
 
+class Cut:
+    """The connection ends here, by FIN, and of TLS no word that it does."""
+
+
 @dataclass
 class Delay:
     seconds: float
 
 
-Step = bytes | Delay | type[Stall] | type[Close] | type[Reset]
+Step = bytes | Delay | type[Stall] | type[Close] | type[Reset] | type[Cut]
 # From the simulator's answer, head and body apart, to what is played.
 Play = Callable[[bytes, bytes], list[Step]]
 
@@ -41,6 +47,9 @@ Play = Callable[[bytes, bytes], list[Step]]
 class Fault:
     play: Play = lambda head, body: [head + body]
     on_accept: type | None = None  # Stall or Reset, before anything is read
+    hello: tuple[Step, ...] | None = None  # to the first byte, in place of TLS
+    certificate: str = "good"  # of those that the relay was given
+    name: str = "there"  # what is said of the relay's name: "missing", "silent"
     refuse: bool = False  # nobody listens
     once: bool = False  # only the first time that a prompt is asked
 
@@ -50,8 +59,19 @@ MARK = re.compile(rb"cell-[0-9]+")
 
 
 class Relay:
-    def __init__(self, upstream: tuple[str, int]) -> None:
+    """With certificates it speaks TLS; with a file for names, it is known by NAME (names.c)."""
+
+    NAME = "upstream.sluice.test"
+
+    def __init__(
+        self,
+        upstream: tuple[str, int],
+        certificates: Mapping[str, ssl.SSLContext] | None = None,
+        names: Path | None = None,
+    ) -> None:
         self.fault = FINE
+        self._certificates = certificates
+        self._names = names
         self.requests = 0
         self._upstream = upstream
         self._seen: set[bytes] = set()
@@ -61,14 +81,15 @@ class Relay:
         self._thread.start()
         self._server: asyncio.Server | None = None
         self.port = 0
-        self._call(self._listen())
+        self._call(self._listen(FINE))
 
     def _call(self, coroutine):
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result(DEADLINE)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
+        host = self.NAME if self._names else "127.0.0.1"
+        return f"http{'s' if self._certificates else ''}://{host}:{self.port}"
 
     def use(self, fault: Fault) -> None:
         """For connections to come; those that are open end."""
@@ -77,7 +98,7 @@ class Relay:
             self.fault = fault
             await self._end()
             if not fault.refuse:
-                await self._listen()
+                await self._listen(fault)
 
         self._call(change())
 
@@ -87,8 +108,14 @@ class Relay:
         self._thread.join(DEADLINE)
         self._loop.close()
 
-    async def _listen(self) -> None:
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", self.port)
+    async def _listen(self, fault: Fault) -> None:
+        if self._names:
+            self._names.write_text(fault.name)
+        bare = fault.on_accept or fault.hello is not None
+        context = self._certificates[fault.certificate] if self._certificates and not bare else None
+        self._server = await asyncio.start_server(
+            self._serve, "127.0.0.1", self.port, ssl=context
+        )
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def _end(self) -> None:
@@ -106,11 +133,15 @@ class Relay:
         raw = writer.get_extra_info("socket")
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
-            if self.fault.on_accept is None:
+            if self.fault.on_accept:
+                await self._act(self.fault.on_accept, reader, writer)
+            elif self.fault.hello is not None:
+                await reader.readexactly(1)
+                for step in self.fault.hello:
+                    await self._act(step, reader, writer)
+            else:
                 while await self._exchange(reader, writer):
                     pass
-            else:
-                await self._act(self.fault.on_accept, reader, writer)
         except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
@@ -154,6 +185,9 @@ class Relay:
         elif step is Stall:
             while await reader.read(65536):  # until the sender gives up
                 pass
+            return False
+        elif step is Cut:
+            writer.transport.abort()
             return False
         else:
             if step is Reset:

@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -25,6 +26,7 @@ import sdk
 import wire
 from gateway import PATIENCE, Sluice, split, wait_until
 from samples import CLAUDE, LLAMA, LLAMA_BODY, NOVA
+from test_js import Node, environment, js  # noqa: F401  (js is a fixture)
 from upstream import (
     Delay,
     Gate,
@@ -40,8 +42,8 @@ from upstream import (
 
 Start = Callable[..., Sluice]
 
-# How many ask at once; the claim is of 500.
-CLIENTS = int(os.environ.get("SLUICE_CLIENTS", "60"))
+# How many ask at once.
+CLIENTS = int(os.environ.get("SLUICE_CLIENTS", "500"))
 HOST = (b"Host", b"localhost")
 WORDS = ["a", "sluice", "gate", "controls", "a", "flow"]
 
@@ -499,15 +501,60 @@ def test_never_kept(upstream: Upstream, gateway: Start, name: str) -> None:
 # --- single flight
 
 
-class Crowd:
-    """Clients of four kinds, equally many, that ask the same at once."""
+class Curl:
+    """Many transfers of one curl, half of them over HTTP/2."""
 
-    def __init__(self, sluice: Sluice, text: str, count: int = CLIENTS) -> None:
-        self.sluice, self.text, self.count = sluice, text, count
+    def __init__(self, sluice: Sluice, text: str, count: int, folder: Path) -> None:
+        self._targets = {folder / f"answer{n}": (CONVERSE, STREAM)[n % 2] for n in range(count)}
+        config = folder / "curl.config"
+        config.write_text("next\n".join(self._transfers(sluice, text)))
+        self._process = subprocess.Popen(
+            ["curl", "-sS", "-Z", "--parallel-immediate", "--parallel-max", "300", "-K", config],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+        )
+
+    def _transfers(self, sluice: Sluice, text: str) -> Iterator[str]:
+        sent = json.dumps(body(text).decode())  # curl's strings have JSON's escapes
+        for n, (answer, target) in enumerate(self._targets.items()):
+            version = ("http1.1", "http2-prior-knowledge")[n // 2 % 2]
+            yield (
+                f'url = "{sluice.url}{target}"\n{version}\nno-buffer\ndata-binary = {sent}\n'
+                'header = "Content-Type: application/json"\n'
+                f'output = "{answer}"\n'
+                'write-out = "%{filename_effective} %{http_code} %{exitcode}\\n"\n'
+            )
+
+    def answers(self) -> Iterator[Answer | Exception]:
+        told, _ = self._process.communicate(timeout=PATIENCE)
+        lines = dict(line.split(" ", 1) for line in told.splitlines())
+        assert len(lines) == len(self._targets), told
+        for answer, target in self._targets.items():
+            status, exit_code = map(int, lines[str(answer)].split())
+            data = answer.read_bytes() if answer.exists() else b""
+            try:
+                yield decode(target, wire.Response(status, [], data, whole=exit_code == 0))
+            except AssertionError as why:
+                yield why
+
+    def stop(self) -> None:
+        self._process.kill()
+        self._process.communicate()
+
+
+class Crowd:
+    """Clients of all kinds that ask the same at once, streaming and not: of ten, three of the AWS
+    SDK for JavaScript, two transfers of curl, two of boto3, and three that are bytes on a socket.
+    """
+
+    def __init__(self, sluice: Sluice, text: str, node: Node, folder: Path) -> None:
+        self.sluice, self.text, self.count = sluice, text, CLIENTS
         self._stack = ExitStack()
+        self._node, self._folder, self._curl = node, folder, None
         self._raw: list[tuple[str, wire.Client]] = []
-        self._pool = ThreadPoolExecutor(count)
-        self._boto = sluice.boto(max_pool_connections=count, read_timeout=2 * PATIENCE)
+        self._pool = ThreadPoolExecutor(self.count // 5 + 1)
+        self._boto = sluice.boto(max_pool_connections=self.count, read_timeout=2 * PATIENCE)
         self._asked: list = []
 
     def __enter__(self) -> "Crowd":
@@ -526,18 +573,25 @@ class Crowd:
 
     def ask(self) -> None:
         """All that are missing. Those of boto3 wait in threads."""
-        for n in range(self.count - len(self._raw)):
-            if n % 2:
-                self.first((CONVERSE, STREAM)[n // 2 % 2])
-            else:
-                shape = (converse, converse_stream)[n // 2 % 2]
-                self._asked.append(self._pool.submit(shape, self._boto, LLAMA, self.text))
+        tenth = self.count // 10
+        question = {"url": self.sluice.url, "text": self.text, "count": 3 * tenth}
+        self._node.say(json.dumps(question))
+        self._curl = Curl(self.sluice, self.text, 2 * tenth, self._folder)
+        self._stack.callback(self._curl.stop)
+        for n in range(2 * tenth):
+            shape = (converse, converse_stream)[n % 2]
+            self._asked.append(self._pool.submit(shape, self._boto, LLAMA, self.text))
+        for n in range(self.count - 7 * tenth - len(self._raw)):
+            self.first((CONVERSE, STREAM)[n % 2])
 
     def drop(self, client: wire.Client) -> None:
         self._raw = [(target, c) for target, c in self._raw if c is not client]
         client.close()
 
     def answers(self) -> Iterator[Answer | Exception]:
+        for told in json.loads(self._node.hear()):
+            yield tuple(told) if isinstance(told, list) else RuntimeError(told)
+        yield from self._curl.answers()
         for asked in self._asked:
             try:
                 yield asked.result()[0]
@@ -550,6 +604,21 @@ class Crowd:
                 yield why
 
 
+@pytest.fixture(scope="module")
+def javascript(js: Path) -> Iterator[Node]:  # noqa: F811
+    """One program for all crowds: it is what takes time to start."""
+    with Node(js, "crowd", "crowds", environment(E2E_DEADLINE_MS="600000")) as node:
+        yield node
+
+
+Gather = Callable[[Sluice, str], Crowd]
+
+
+@pytest.fixture
+def crowd(javascript: Node, tmp_path: Path) -> Gather:
+    return lambda sluice, text: Crowd(sluice, text, javascript, tmp_path)
+
+
 EXPECTED: Answer = (
     "".join(WORDS),
     "end_turn",
@@ -558,43 +627,43 @@ EXPECTED: Answer = (
 shapes = pytest.mark.parametrize("target", [CONVERSE, STREAM], ids=["whole", "stream"])
 
 
-def gathered(sluice: Sluice, crowd: Crowd) -> None:
-    sluice.wait_metric("sluice_joins_total", crowd.count - 1)
+def gathered(sluice: Sluice, clients: Crowd) -> None:
+    sluice.wait_metric("sluice_joins_total", clients.count - 1)
 
 
 @shapes
 @pytest.mark.parametrize("leaves", [False, True], ids=["all stay", "the first leaves"])
-def test_single_flight(upstream: Upstream, gateway: Start, target: str, leaves: bool) -> None:
+def test_single_flight(
+    upstream: Upstream, gateway: Start, crowd: Gather, target: str, leaves: bool
+) -> None:
     """A cold prompt, a slow upstream, and one call."""
     gate = Gate()
     upstream.answer = lambda request: [gate, *speak(request, WORDS)]
     sluice = gateway(upstream=upstream.url)
-    with Crowd(sluice, "together") as crowd:
-        first = crowd.first(target)
+    with crowd(sluice, "together") as clients:
+        first = clients.first(target)
         assert gate.reached.wait(PATIENCE)
-        crowd.ask()
-        gathered(sluice, crowd)
+        clients.ask()
+        gathered(sluice, clients)
         if leaves:
-            crowd.drop(first)
+            clients.drop(first)
             sluice.wait_line("client left")
         gate.open()
-        answers = list(crowd.answers())
-    assert len(answers) == CLIENTS - leaves
-    assert all(answer == EXPECTED for answer in answers), answers
+        assert list(clients.answers()) == [EXPECTED] * (CLIENTS - leaves)
     assert len(upstream.requests) == attempts(sluice) == 1
     assert word(post(sluice, target, body("together"))) == "hit"
 
 
-def test_all_at_once(upstream: Upstream, gateway: Start) -> None:
+def test_all_at_once(upstream: Upstream, gateway: Start, crowd: Gather) -> None:
     """Nobody is there first: the gateway sorts it out."""
     gate = Gate()
     upstream.answer = lambda request: [gate, *speak(request, WORDS)]
     sluice = gateway(upstream=upstream.url)
-    with Crowd(sluice, "at once") as crowd:
-        crowd.ask()
-        gathered(sluice, crowd)
+    with crowd(sluice, "at once") as clients:
+        clients.ask()
+        gathered(sluice, clients)
         gate.open()
-        assert all(answer == EXPECTED for answer in crowd.answers())
+        assert list(clients.answers()) == [EXPECTED] * CLIENTS
     assert len(upstream.requests) == 1
 
 
@@ -607,7 +676,7 @@ REFUSALS = {
 @shapes
 @pytest.mark.parametrize("name", REFUSALS)
 def test_single_flight_tries_again(
-    upstream: Upstream, gateway: Start, target: str, name: str
+    upstream: Upstream, gateway: Start, crowd: Gather, target: str, name: str
 ) -> None:
     """One refusal at first: one more call, and nobody sees it."""
     gate = Gate()
@@ -618,18 +687,20 @@ def test_single_flight_tries_again(
 
     upstream.answer = answer
     sluice = gateway(upstream=upstream.url, settings={"retry.backoff": "20ms"})
-    with Crowd(sluice, name) as crowd:
-        crowd.first(target)
+    with crowd(sluice, name) as clients:
+        clients.first(target)
         assert gate.reached.wait(PATIENCE)
-        crowd.ask()
-        gathered(sluice, crowd)
+        clients.ask()
+        gathered(sluice, clients)
         gate.open()
-        assert all(answer == EXPECTED for answer in crowd.answers())
+        assert list(clients.answers()) == [EXPECTED] * CLIENTS
     assert len(upstream.requests) == 2
 
 
 @shapes
-def test_single_flight_that_breaks(upstream: Upstream, gateway: Start, target: str) -> None:
+def test_single_flight_that_breaks(
+    upstream: Upstream, gateway: Start, crowd: Gather, target: str
+) -> None:
     """Midway: an error for each, a clean end for none; the next request is a call of its own."""
     gate = Gate()
 
@@ -642,13 +713,13 @@ def test_single_flight_that_breaks(upstream: Upstream, gateway: Start, target: s
 
     upstream.answer = answer
     sluice = gateway(upstream=upstream.url, settings={"retry.max_attempts": 1})
-    with Crowd(sluice, "breaks") as crowd:
-        crowd.first(target)
+    with crowd(sluice, "breaks") as clients:
+        clients.first(target)
         assert gate.reached.wait(PATIENCE)
-        crowd.ask()
-        gathered(sluice, crowd)
+        clients.ask()
+        gathered(sluice, clients)
         gate.open()
-        answers = list(crowd.answers())
+        answers = list(clients.answers())
     assert len(answers) == CLIENTS
     assert all(isinstance(answer, Exception) for answer in answers), answers
     assert len(upstream.requests) == 1

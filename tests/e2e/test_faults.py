@@ -15,6 +15,7 @@ and the gateway serves.
 import base64
 import itertools
 import json
+import ssl
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -24,9 +25,14 @@ import pytest
 from botocore.eventstream import EventStreamBuffer
 
 import wire
+from certificate import make_certificate
 from gateway import PATIENCE, Program, Sluice, split, wait_until
-from relay import FINE, Close, Delay, Fault, Relay, Reset, Stall, Step
+from preload import Clock, preload
+from relay import FINE, Close, Cut, Delay, Fault, Relay, Reset, Stall, Step
 from samples import CLAUDE
+
+COUNTED = "anthropic.claude-3-5-haiku-20241022-v1:0"
+EMBEDDING = "amazon.titan-embed-text-v2:0"
 
 KEYS = {
     "AWS_ACCESS_KEY_ID": "AKIASIMULATOR0000001",
@@ -36,10 +42,12 @@ KEYS = {
 SETTINGS = {
     "cache.when": "never",
     "log.access": "off",
+    "upstream.connect_timeout": "1s",
     "upstream.first_byte_timeout": "1s",
     "upstream.idle_timeout": "1s",
     "retry.max_attempts": "2",
-    "retry.budget": "100",
+    # Twenty retries are saved up, and one costs 1.2 of them: enough for each way at once.
+    "retry.budget": "20",
     "retry.backoff": "10ms",
     "retry.backoff_max": "50ms",
     "queue.max_wait": "3s",
@@ -77,7 +85,7 @@ def frames(body: bytes) -> str:
 
 def sse(end: bytes) -> Callable[[bytes], str]:
     def judge(body: bytes) -> str:
-        if b'"error"' in body:
+        if b'"error"' in body.replace(b'"error":null', b""):
             return TOLD
         return SERVED if end in body.splitlines()[-2] + body.splitlines()[-3] else CUT
 
@@ -122,6 +130,10 @@ def chat(stream: bool) -> Callable[[str], dict]:
     }
 
 
+def response(stream: bool) -> Callable[[str], dict]:
+    return lambda prompt: {"model": CLAUDE, "input": prompt, "stream": stream}
+
+
 def rest(stream: bool) -> Callable[[str], dict]:
     return lambda prompt: {"model": CLAUDE, "prompt": prompt, "stream": stream}
 
@@ -137,8 +149,21 @@ WAYS = {
     "InvokeModelWithResponseStream": Way(
         f"/model/{CLAUDE}/invoke-with-response-stream", claude, frames
     ),
+    "CountTokens": Way(
+        f"/model/{COUNTED}/count-tokens", lambda prompt: {"input": {"converse": converse(prompt)}}
+    ),
+    "InvokeModel, embedding": Way(
+        f"/model/{EMBEDDING}/invoke", lambda prompt: {"inputText": prompt}
+    ),
     "OpenAI": Way("/v1/chat/completions", chat(False), error=nested),
     "OpenAI stream": Way("/v1/chat/completions", chat(True), sse(b"data: [DONE]"), nested),
+    "OpenAI responses": Way("/v1/responses", response(False), error=nested),
+    "OpenAI responses stream": Way(
+        "/v1/responses", response(True), sse(b'"response.completed"'), nested
+    ),
+    "OpenAI embedding": Way(
+        "/v1/embeddings", lambda prompt: {"model": EMBEDDING, "input": prompt}, error=nested
+    ),
     "Anthropic": Way("/v1/messages", chat(False), error=nested),
     "Anthropic stream": Way("/v1/messages", chat(True), sse(b'"message_stop"'), nested),
     "REST": Way("/invoke", rest(False), error=nested),
@@ -167,16 +192,55 @@ def corrupt(head: bytes, body: bytes) -> list[Step]:
     return [head + body[:at] + b"\0" + body[at + 1 :]]
 
 
+def with_line(head: bytes, name: bytes, line: bytes) -> bytes:
+    """The head with that line in place of the one of that name."""
+    lines = head.split(b"\r\n")
+    return b"\r\n".join(line if old.lower().startswith(name) else old for old in lines)
+
+
 def wrong_length(head: bytes, body: bytes) -> list[Step]:
     """Larger than what follows: of the chunk in which the frames stand, or of the document."""
     if b"eventstream" not in head:
-        longer = b"content-length: %d" % (len(body) + 10)
-        lines = [longer if line.lower().startswith(b"content-length") else line
-                 for line in head.split(b"\r\n")]  # fmt: skip
-        return [b"\r\n".join(lines) + body, Close]
+        longer = with_line(head, b"content-length", b"Content-Length: %d" % (len(body) + 10))
+        return [longer + body, Close]
     at = body.find(b"\r\n", len(body) // 2) + 2  # a chunk's size, or its end: a frame follows
     at = at if body[at : at + 2] == b"\0\0" else body.find(b"\r\n", at) + 2
     return [head + body[:at] + b"\0\0\x7f" + body[at + 3 :]]
+
+
+def unchunked(body: bytes) -> list[bytes]:
+    """What the chunks of a body hold."""
+    pieces = []
+    while size := int(body[: body.index(b"\r\n")], 16):
+        start = body.index(b"\r\n") + 2
+        pieces.append(body[start : start + size])
+        body = body[start + size + 2 :]
+    return pieces
+
+
+def whole_frames(body: bytes) -> bytes:
+    """The first half of a stream's frames, none of them cut."""
+    data, end = b"".join(unchunked(body)), 0
+    while end < len(data) // 2:
+        end += int.from_bytes(data[end : end + 4])
+    return data[:end]
+
+
+def properly_ended(head: bytes, body: bytes) -> list[Step]:
+    """Cut, and ended as HTTP has it: only what was said tells that more should have followed."""
+    if b"eventstream" not in head:
+        body = body[: len(body) // 2]
+        return [with_line(head, b"content-length", b"Content-Length: %d" % len(body)) + body]
+    return [head + wire.chunk(whole_frames(body)) + wire.LAST_CHUNK]
+
+
+def closed_between_frames(head: bytes, body: bytes) -> list[Step]:
+    """As HTTP/1.0 ends a body: by the end of the connection."""
+    if b"eventstream" not in head:
+        head, body = with_line(head, b"content-length", b"X-Length: ?"), body[: len(body) // 2]
+    else:
+        head, body = with_line(head, b"transfer-encoding", b"X-Length: ?"), whole_frames(body)
+    return [with_line(head, b"connection", b"Connection: close") + body, Close]
 
 
 def drip(head: bytes, body: bytes) -> list[Step]:
@@ -218,11 +282,41 @@ BEFORE: dict[str, Fault] = {
     "a storm of 503": Fault(answer(503, "ServiceUnavailableException")),
     "a storm of throttles": Fault(THROTTLED),
 }
+# A record of TLS that says it is longer: the beginning of the server's hello.
+HALF_HELLO = b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03" + bytes(range(20))
+NO_TLS: dict[str, Fault] = {
+    "TLS, by nobody known": Fault(certificate="unknown"),
+    "TLS, of another name": Fault(certificate="another"),
+    "TLS, expired": Fault(certificate="expired"),
+    "TLS, reset when accepted": Fault(on_accept=Reset),
+    "TLS, stalled when accepted": Fault(on_accept=Stall),
+    "TLS, reset at the hello": Fault(hello=(Reset,)),
+    "TLS, stalled at the hello": Fault(hello=(Stall,)),
+    "TLS, closed at the hello": Fault(hello=(Close,)),
+    "TLS, reset in the hello": Fault(hello=(HALF_HELLO, Reset)),
+    "TLS, stalled in the hello": Fault(hello=(HALF_HELLO, Stall)),
+    "TLS, closed in the hello": Fault(hello=(HALF_HELLO, Close)),
+    "TLS, refused": Fault(hello=(b"\x15\x03\x03\x00\x02\x02\x28", Close)),
+    "TLS, garbage": Fault(hello=(bytes(range(256)) * 40, Close)),
+    "TLS, another protocol": Fault(hello=(b"HTTP/1.1 400 Bad Request\r\n\r\n", Close)),
+}
+TLS_MIDWAY: dict[str, Fault] = {
+    "TLS, cut midway": Fault(in_body(Cut)),
+    "TLS, reset midway": Fault(in_body(Reset)),
+    "TLS, stalled midway": Fault(in_body(Stall)),
+    "TLS, cut between two frames": Fault(closed_between_frames),
+}
+NO_NAME: dict[str, Fault] = {
+    "no such name": Fault(name="missing"),
+    "no answer for the name": Fault(name="silent"),
+}
 MIDWAY: dict[str, Fault] = {
     "reset midway": Fault(in_body(Reset)),
     "stalled midway": Fault(in_body(Stall)),
     "closed midway": Fault(in_body(Close)),
     "a wrong length": Fault(wrong_length),
+    "properly ended midway": Fault(properly_ended),
+    "closed between two frames": Fault(closed_between_frames),
 }
 # Bedrock's own documents pass as they are; what must be read to be translated is refused.
 CHANGED: dict[str, Fault] = {
@@ -241,6 +335,7 @@ ONCE: dict[str, Fault] = {
 MIDWAY_ONCE: dict[str, Fault] = {
     "reset midway, once": Fault(in_body(Reset), once=True),
     "closed midway, once": Fault(in_body(Close), once=True),
+    "properly ended midway, once": Fault(properly_ended, once=True),
 }
 HARMLESS: dict[str, Fault] = {
     "a slow drip": Fault(drip),
@@ -261,6 +356,9 @@ AT_END: dict[str, Fault] = {
 # What a document and a stream may come to.
 EXPECTED: list[tuple[dict[str, Fault], set[str], set[str]]] = [
     (BEFORE, {REFUSED}, {REFUSED}),
+    (NO_TLS, {REFUSED}, {REFUSED}),
+    (NO_NAME, {REFUSED}, {REFUSED}),
+    (TLS_MIDWAY, {REFUSED}, {REFUSED, TOLD}),
     (MIDWAY, {REFUSED}, {REFUSED, TOLD}),
     (CHANGED, {REFUSED, GARBLED}, {REFUSED, TOLD}),
     (ONCE, {SERVED}, {SERVED}),
@@ -281,13 +379,53 @@ cells = itertools.count(1)
 counted = 0
 
 
+@dataclass
+class Line:
+    """A way to the simulator, and what the gateway must be told to take it."""
+
+    relay: Relay
+    settings: dict[str, object]
+    env: dict[str, str]
+
+
+def certificates(folder: Path) -> dict[str, ssl.SSLContext]:
+    """By name; folder/known.pem has those that the gateway is to trust."""
+    kinds = {
+        "good": {},
+        "unknown": {},
+        "another": {"san": "DNS:another.example.com"},
+        "expired": {"env": Clock(folder, -7 * 86400).env},
+    }
+    contexts, known = {}, ""
+    for name, options in kinds.items():
+        (folder / name).mkdir()
+        make_certificate(folder / name, name, **options)
+        chain, key = folder / name / "chain.pem", folder / name / "key.pem"
+        contexts[name] = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+        contexts[name].load_cert_chain(chain, key)
+        known += chain.read_text() if name != "unknown" else ""
+    (folder / "known.pem").write_text(known)
+    return contexts
+
+
 @pytest.fixture(scope="module")
-def relay(tmp_path_factory: pytest.TempPathFactory, request) -> Iterator[Relay]:
+def lines(tmp_path_factory: pytest.TempPathFactory, request) -> Iterator[Callable[[str], Line]]:
     simulator = Program(tmp_path_factory.mktemp("sim"), "simulator", ["--listen", "127.0.0.1:0"])
-    address = simulator.wait_line(r"^ready simulator=(\S+)$")[0][1]
-    server = Relay(split(address))
-    yield server
-    server.close()
+    address = split(simulator.wait_line(r"^ready simulator=(\S+)$")[0][1])
+    folder = tmp_path_factory.mktemp("lines")
+    tls = Relay(address, certificates(folder))
+    named = Relay(address, names=folder / "names")
+    plain = Line(Relay(address), {}, {})
+    preloaded = {**preload("names"), "SLUICE_TEST_NAMES": str(folder / "names")}
+    by_fault = {
+        **dict.fromkeys(
+            [*NO_TLS, *TLS_MIDWAY], Line(tls, {"upstream.ca_file": folder / "known.pem"}, {})
+        ),
+        **dict.fromkeys(NO_NAME, Line(named, {}, preloaded)),
+    }
+    yield lambda fault: by_fault.get(fault, plain)
+    for relay in (plain.relay, tls, named):
+        relay.close()
     simulator.stop()
     with request.config.pluginmanager.getplugin("capturemanager").global_and_fixture_disabled():
         print(f"\n    fault matrix: {counted} cells, {len(FAULTS)} faults × {len(WAYS)} ways", end="")
@@ -319,12 +457,16 @@ def look_at(sluice: Sluice, asked: int, relay: Relay) -> None:
 
 @pytest.mark.parametrize("name", FAULTS)
 def test_fault(
-    name: str, relay: Relay, gateway: Callable[..., Sluice], tmp_path: Path
+    name: str, lines: Callable[[str], Line], gateway: Callable[..., Sluice]
 ) -> None:
     global counted
     fault, whole, stream = FAULTS[name]
+    line = lines(name)
+    relay = line.relay
     relay.use(FINE)
-    sluice = gateway(upstream=relay.url, settings=SETTINGS, env=KEYS)
+    sluice = gateway(
+        upstream=relay.url, settings=SETTINGS | line.settings, env=KEYS | line.env
+    )
     relay.requests = 0
     relay.use(fault)
     with ThreadPoolExecutor(len(WAYS)) as pool:
@@ -339,6 +481,8 @@ def test_fault(
     counted += len(outcomes)
     if name == "a storm of throttles":
         assert all(seen.startswith("429") for _, seen in outcomes.values()), outcomes
+    if fault.certificate != "good":
+        assert all("certificate" in seen for _, seen in outcomes.values()), outcomes
     look_at(sluice, len(WAYS), relay)
 
     relay.use(FINE)

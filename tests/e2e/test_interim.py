@@ -42,9 +42,9 @@ from upstream import Delay, Gate, Received, Script, Upstream, reply
 
 Start = Callable[..., Sluice]
 
-READ_TIMEOUT = 2.0
+READ_TIMEOUT = 3.0
 SLOW = 3 * READ_TIMEOUT
-INTERVAL = "1s"  # the least that can be configured
+INTERVAL = "1s"  # the least that can be configured; two signs may be lost to a busy machine
 CONVERSE = f"/model/{NOVA}/converse"
 # Where a boto3 client is to go it reads in the environment, of which there is one.
 CREATING = threading.Lock()

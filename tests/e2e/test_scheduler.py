@@ -262,27 +262,30 @@ def in_seconds(count: float) -> bytes:
 
 def test_deadline(quota_server: Serve, gateway: Start, crowd: Crowd) -> None:
     """However a client says how long it waits, it is refused when that is too short, not after."""
-    settings = {**PLAIN, "quotas.window_length": "10s", **limits(rpm=1)}
+    settings = {**PLAIN, "quotas.window_length": "30s", **limits(rpm=1)}
     server = quota_server()
     sluice = gateway(upstream=server.url, settings=settings)
+    began = time.monotonic()
     all_served([ask(sluice, "the first")])
 
-    def refused(header: Headers, least: int, most: int) -> None:
+    def refused(header: Headers, windows: int) -> None:
         answer = ask(sluice, "too late", header)
+        least = 30 * windows - 2 - (time.monotonic() - began)
+        most = 33 * windows
         assert (answer.status, answer.response.error_type) == (429, "ThrottlingException")
-        assert answer.seconds < 0.9, answer.seconds
+        assert answer.seconds < 4, answer.seconds
         assert answer.message.startswith("requests: "), answer.message
         seconds, ms = int(answer.get("retry-after")), int(answer.get("x-amz-retry-after"))
         assert seconds == -(-ms // 1000) and least <= seconds <= most, (seconds, ms)
         assert f"wait {seconds} s" in answer.message, answer.message
 
-    refused([(b"x-sluice-timeout", b"1")], 8, 11)
-    refused([(b"x-sluice-timeout", b"1500ms")], 8, 11)
-    refused([(b"x-stainless-timeout", b"1")], 8, 11)
-    refused([(b"amz-sdk-request", in_seconds(2))], 8, 11)
+    refused([(b"x-sluice-timeout", b"5")], 1)
+    refused([(b"x-sluice-timeout", b"5500ms")], 1)
+    refused([(b"x-stainless-timeout", b"5")], 1)
+    refused([(b"amz-sdk-request", in_seconds(6))], 1)
     crowd.ask(sluice, "one who waits")
     wait_queued(sluice, 1)
-    refused([(b"x-sluice-timeout", b"1")], 17, 22)
+    refused([(b"x-sluice-timeout", b"5")], 2)
     assert server.came == {"the first": 1}
     assert sluice.metrics()["sluice_queue_refused_total"] == 5
     [pool] = admin(sluice, "GET")["pools"]
@@ -293,7 +296,7 @@ def test_deadline(quota_server: Serve, gateway: Start, crowd: Crowd) -> None:
 def test_queue_is_full(quota_server: Serve, gateway: Start, crowd: Crowd) -> None:
     settings = {
         **PLAIN,
-        "quotas.window_length": "2s",
+        "quotas.window_length": "4s",
         **limits(rpm=1),
         "queue.max_requests": 1,
     }
@@ -303,9 +306,9 @@ def test_queue_is_full(quota_server: Serve, gateway: Start, crowd: Crowd) -> Non
     crowd.ask(sluice, "waits")
     wait_queued(sluice, 1)
     answer = ask(sluice, "has no place")
-    assert answer.status == 429 and answer.seconds < 0.9
+    assert answer.status == 429 and answer.seconds < 3
     assert answer.message.startswith("capacity: "), answer.message
-    assert 1 <= int(answer.get("retry-after")) <= 5
+    assert 1 <= int(answer.get("retry-after")) <= 10
     all_served(crowd.answers())
     assert "has no place" not in server.came
 
@@ -473,7 +476,7 @@ def test_restart_is_no_burst(
     for n in range(6):
         crowd.ask(sluice, f"first {n}")
     all_served(crowd.answers())
-    day = pool_of(sluice)["used"]["day"]
+    day, then = pool_of(sluice)["used"]["day"], time.monotonic()
     sluice.stop()
     sluice = gateway(upstream=server.url, settings=settings, home=tmp_path)
     for n in range(6):
@@ -481,7 +484,8 @@ def test_restart_is_no_burst(
     all_served(crowd.answers())
     assert server.refused == [] and len(server.served) == 12
     # Something is assumed for the time between, in which nobody looked: 12 a second at this quota.
-    assert 2 * day <= pool_of(sluice)["used"]["day"] <= 2 * day + 60
+    assumed = 12 * (time.monotonic() - then + 1)
+    assert 2 * day <= pool_of(sluice)["used"]["day"] <= 2 * day + assumed
 
 
 # --- the day's quota
@@ -501,7 +505,7 @@ def test_the_day_is_used_up(quota_server: Serve, gateway: Start, crowd: Crowd) -
     assert server.came.total() == came, "it is parked"
     left = 86400 - time.time() % 86400
     for answer in answers:
-        assert answer.status == 429 and answer.seconds < 3
+        assert answer.status == 429 and answer.seconds < 10  # it would have waited 20
         assert answer.message.startswith("day: "), answer.message
         # In the first hour of a day it may be that the day's reset is late.
         told = int(answer.get("retry-after"))
@@ -526,7 +530,7 @@ def test_fallback_when_the_wait_is_long(quota_server: Serve, gateway: Start) -> 
     assert (own.status, own.get("x-sluice-model")) == (200, "")
     other = ask(sluice, "the second")
     assert (other.status, other.get("x-sluice-model")) == (200, NOVA)
-    assert 0.2 <= other.seconds < 2
+    assert 0.2 <= other.seconds < 8  # its own quota's next call is due after 10 s
 
 
 def test_fallback_when_the_model_is_gone(quota_server: Serve, gateway: Start) -> None:
@@ -663,7 +667,7 @@ def test_limits_change_at_run_time(quota_server: Serve, gateway: Start, crowd: C
     admin(sluice, "PATCH", {"pool": pool_of(sluice)["id"], "rpm": 100})
     answers = crowd.answers()
     all_served(answers)
-    assert percentile(answers, 1) < 5
+    assert percentile(answers, 1) < PATIENCE  # not a minute each
     assert pool_of(sluice)["limits"]["rpm"] == 100
 
 

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 
 #include "sluice/dialect/dialect.h"
+#include "sluice/dialect/edit.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -66,6 +67,8 @@ static void decode(struct decoded *out, const struct request *r, size_t cut) {
         out->rc = dialect->body(&d, sl_slice_skip(r->body, cut));
     if (out->rc == SL_OK)
         out->rc = dialect->finish(&d);
+    if (out->call.hash_due)
+        sl_edit_hash(&out->call);
     out->failure = d.failure;
     out->message = d.message;
     sl_decode_done(&d);

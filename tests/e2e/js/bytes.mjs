@@ -206,7 +206,8 @@ const SURFACES = {
   ),
   'POST /openai/v1/responses': whole('{ "object":"response" }'),
   'POST /anthropic/v1/messages': inPieces(
-    'event: message_start\ndata: {"type":"message_start"}\n\n'.repeat(50),
+    'event: message_start\ndata: {"type":"message_start"}\n\n'.repeat(50) +
+      'data: {"type":"message_stop"}\n\n',
     [13],
     SSE_HEADERS,
   ),
