@@ -18,15 +18,13 @@ static _Atomic uint64_t bytes;
 /* Of them, those that wait in this thread's slabs. */
 static _Thread_local uint64_t waiting_blocks, waiting_bytes;
 
-#ifdef __has_feature
-#if __has_feature(address_sanitizer)
-#define __SANITIZE_ADDRESS__
-#endif
-#endif
-#ifdef __SANITIZE_ADDRESS__
+/* GCC and clang say in different ways that memory is watched. */
+#if defined(__SANITIZE_ADDRESS__)
 enum { SLABS_KEEP = 0 };
-#else
+#elif !defined(__has_feature)
 enum { SLABS_KEEP = 1 };
+#else
+enum { SLABS_KEEP = !__has_feature(address_sanitizer) };
 #endif
 
 #define OWN_MAPPING (1024 * 1024)

@@ -206,9 +206,11 @@ def test_documents_caching_and_betas(talker: Talker, talking: Sluice) -> None:
     document = {"type": "document", "source": source, "title": "The sky"}
     system = [{"type": "text", "text": "Be brief.", "cache_control": {"type": "ephemeral"}}]
     content = [document, {"type": "text", "text": PROMPT}]
-    request = {"max_tokens": 99, "system": system, "messages": [{"role": "user", "content": content}]}
+    messages = [{"role": "user", "content": content}]
+    request = {"max_tokens": 99, "system": system, "messages": messages}
     create = direct(talking).beta.messages.create
-    assert create(model=CLAUDE, betas=["context-1m-2025-08-07"], **request).content[0].text == ANSWER
+    said = create(model=CLAUDE, betas=["context-1m-2025-08-07"], **request)
+    assert said.content[0].text == ANSWER
     sent = json.loads(talker.last.body)
     assert sent.pop("anthropic_version") == "bedrock-2023-05-31"
     assert sent == {**request, "anthropic_beta": ["context-1m-2025-08-07"]}
