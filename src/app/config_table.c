@@ -211,7 +211,7 @@ static const struct sl_config_key keys[] = {
     {"upstream.max_in_flight", SL_CONFIG_INTEGER, FIELD(max_in_flight), .min = 1, .max = 65536,
      .fallback = "1024",
      .doc = "Calls at Bedrock at once; more wait in the queue. Each takes a file descriptor and "
-            "about 20 KiB."},
+            "about 5 KiB."},
     {"upstream.connect_timeout", SL_CONFIG_DURATION, FIELD(timeouts.connect), .min = 100,
      .max = 10 * MINUTE, .fallback = "10s",
      .doc = "Limit for name lookup, TCP and TLS together; then the call is tried again."},

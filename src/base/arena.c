@@ -1,4 +1,5 @@
-/* Blocks grow with use: the first is small, since most requests need little. */
+/* Blocks grow with use: the first is small, since most requests need little. Blocks of the sizes
+ * that nearly every request takes wait for the next arena. */
 #include "sluice/base/arena.h"
 
 #include <stdarg.h>
@@ -9,9 +10,8 @@
 #include "sluice/base/mem.h"
 #include "sluice/base/slab.h"
 
-#define FIRST_BLOCK   2048
+#define FIRST_BLOCK   1024
 #define LARGEST_BLOCK 65536
-#define FIRST_BLOCKS  512 /* that may wait for the next arena: 1 MiB */
 
 struct sl_arena_block {
     struct sl_arena_block *next;
@@ -19,8 +19,20 @@ struct sl_arena_block {
     _Alignas(16) char bytes[];
 };
 
-static _Thread_local struct sl_slab first_blocks = {
-    .size = sizeof(struct sl_arena_block) + FIRST_BLOCK, .keep = FIRST_BLOCKS};
+#define OF(bytes_) (sizeof(struct sl_arena_block) + (bytes_))
+static _Thread_local struct sl_slab slabs[] = {
+    {.size = OF(FIRST_BLOCK), .keep = 512},
+    {.size = OF(2 * FIRST_BLOCK), .keep = 256},
+    {.size = OF(4 * FIRST_BLOCK), .keep = 64},
+};
+
+/* NULL: of a size that is not kept. */
+static struct sl_slab *slab_for(size_t size) {
+    for (size_t i = 0; i < sizeof(slabs) / sizeof(slabs[0]); i++)
+        if (slabs[i].size == OF(size))
+            return &slabs[i];
+    return NULL;
+}
 
 void sl_arena_init(struct sl_arena *arena, size_t max) {
     *arena = (struct sl_arena){.max = max};
@@ -29,8 +41,9 @@ void sl_arena_init(struct sl_arena *arena, size_t max) {
 void sl_arena_done(struct sl_arena *arena) {
     for (struct sl_arena_block *block = arena->blocks; block;) {
         struct sl_arena_block *next = block->next;
-        if (block->size == FIRST_BLOCK)
-            sl_slab_give(&first_blocks, block);
+        struct sl_slab *slab = slab_for(block->size);
+        if (slab)
+            sl_slab_give(slab, block);
         else
             sl_free(block);
         block = next;
@@ -49,8 +62,8 @@ static int add_block(struct sl_arena *arena, size_t need) {
         if (size < need)
             return SL_E_LIMIT;
     }
-    struct sl_arena_block *block =
-        size == FIRST_BLOCK ? sl_slab_take(&first_blocks) : sl_alloc(sizeof(*block) + size);
+    struct sl_slab *slab = slab_for(size);
+    struct sl_arena_block *block = slab ? sl_slab_take(slab) : sl_alloc(OF(size));
     if (!block)
         return SL_E_NOMEM;
     block->next = arena->blocks;
