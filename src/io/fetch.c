@@ -216,7 +216,8 @@ static bool feed(struct sl_fetch *f, char *bytes, size_t len, size_t *used) {
     int rc = sl_reply_feed(&f->reply, bytes, len, used);
     client->feeding = NULL;
     if (f->state == SL_FETCH_DROPPED) {
-        release(f);
+        let_go(f);
+        sl_loop_want(client->loop, SL_TURN_TRANSFERS);
         return false;
     }
     switch (rc) {
@@ -293,6 +294,8 @@ static void run_again(struct sl_fetch *f) {
 
 static void hand_up(struct sl_fetch_client *client) {
     struct sl_fetch *f;
+    while ((f = pop(&client->lists[SL_FETCH_DROPPED])))
+        release(f);
     while ((f = pop(&client->lists[SL_FETCH_ENDED]))) {
         change_state(f, SL_FETCH_REPORTING);
         f->events.on_done(f->ctx, &f->result);
@@ -439,6 +442,8 @@ void sl_fetch_client_free(struct sl_fetch_client *client) {
     clear(client, SL_FETCH_RUNNING);
     clear(client, SL_FETCH_ENDED);
     struct sl_fetch *f;
+    while ((f = pop(&client->lists[SL_FETCH_DROPPED])))
+        release(f);
     while ((f = pop(&client->lists[SL_FETCH_SPARE])))
         fetch_free(f);
     struct sl_list *node;

@@ -15,8 +15,8 @@
  *      └────────────────────▲ │                               ▲
  *                             └──▶ DROPPED ───────────────────┘
  *
- * DROPPED is a fetch that was cancelled by one of its own events: it lasts until the bytes it was
- * being fed are put away.
+ * DROPPED is a fetch that was cancelled by one of its own events: its callers are still at work
+ * with it, so it goes back to the pool in the turn.
  */
 #ifndef SLUICE_SRC_IO_FETCH_IMPL_H
 #define SLUICE_SRC_IO_FETCH_IMPL_H

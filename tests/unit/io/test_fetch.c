@@ -865,17 +865,16 @@ static void test_pause_stops_the_flow(void **state) {
     (void)state;
     start(script_large);
     struct seen seen = {.on_data = ACT_PAUSE};
-    /* So long that a busy machine does not pass it between two reads. */
-    launch(&seen, (struct sl_fetch_request){.idle_ms = 1000});
+    launch(&seen, (struct sl_fetch_request){.idle_ms = 50});
     int resumes = 0;
     size_t last = 0;
     while (!seen.dones) {
         WAIT(seen.dones || seen.body.len > last);
         last = seen.body.len;
         int datas = seen.datas;
-        if (resumes < 1) {
+        if (resumes < 3) {
             /* Longer than the idle limit, which must not run now. Nothing may come. */
-            uint64_t until = sl_clock_monotonic() + 1200 * SL_NS_PER_MS;
+            uint64_t until = sl_clock_monotonic() + 80 * SL_NS_PER_MS;
             while (sl_clock_monotonic() < until)
                 run_turns(1);
             assert_int_equal(seen.datas, datas);
@@ -957,6 +956,32 @@ static void test_cancel_in_each_event(void **state) {
     assert_int_equal(sl_fetch_client_stats(rig.client).in_flight, 0);
     sl_buf_done(&at_data.body);
     sl_buf_done(&at_done.body);
+    stop();
+}
+
+/* More than are kept for reuse: what is freed may not be in use. */
+static void test_cancel_many_inside(void **state) {
+    (void)state;
+    enum { N = SL_FETCH_SPARES_MAX + 20 };
+    static struct seen seen[N];
+    start(script_ok);
+    int datas = 0;
+    for (int i = 0; i < N; i++) {
+        seen[i] = (struct seen){.on_data = ACT_CANCEL};
+        launch(&seen[i], (struct sl_fetch_request){0});
+    }
+    while (datas < N) {
+        uv_run(&rig.uv, UV_RUN_ONCE);
+        datas = 0;
+        for (int i = 0; i < N; i++)
+            datas += seen[i].datas;
+    }
+    run_turns(2);
+    assert_int_equal(sl_fetch_client_stats(rig.client).in_flight, 0);
+    for (int i = 0; i < N; i++) {
+        assert_int_equal(seen[i].dones, 0);
+        sl_buf_done(&seen[i].body);
+    }
     stop();
 }
 
@@ -1598,7 +1623,7 @@ static void proxy_answer(struct tls_peer *peer) {
         return;
     }
     struct sockaddr_in address;
-    uv_ip4_addr("127.0.0.1", atoi(strchr(last_request, ':') + 1), &address);
+    uv_ip4_addr("127.0.0.1", (int)strtol(strchr(last_request, ':') + 1, NULL, 10), &address);
     peer->beyond = malloc(sizeof(*peer->beyond));
     uv_tcp_init(&rig.uv, peer->beyond);
     peer->beyond->data = peer;
@@ -1733,6 +1758,7 @@ int main(void) {
         cmocka_unit_test(test_pause_and_resume_inside_events),
         cmocka_unit_test(test_cancel_while_paused),
         cmocka_unit_test(test_cancel_in_each_event),
+        cmocka_unit_test(test_cancel_many_inside),
         cmocka_unit_test(test_cancel_at_once),
         cmocka_unit_test(test_cancel_another_from_inside),
         cmocka_unit_test(test_start_inside_each_event),
