@@ -67,7 +67,10 @@ SIMULATOR = {
 }
 KEY = {"AWS_ACCESS_KEY_ID": "AKIASIMULATOR0000001", "AWS_SECRET_ACCESS_KEY": "simulated/secret/key/that/opens/nothing",
        "AWS_REGION": "us-east-1"}
+# What malformed-frame puts into a document: nothing in HTTP/1.1 tells that it is not upstream's word.
+GARBLED = b"\x01"
 PATIENCE = 60       # seconds without an answer are a lost request
+WORD_EVERY = 30
 RELOAD_EVERY = 5.0
 ROUND = 20.0        # seconds that a worker keeps its connections
 LEAVE = 0.03        # share of requests whose client leaves early
@@ -291,7 +294,7 @@ class Client:
         self.books.outcomes[kind.name][outcome] += 1
 
     async def exchange(self, session: aiohttp.ClientSession, kind: Kind, prompt: str) -> str:
-        """"whole", "refused", "broken" (and said so) or "lost"."""
+        """"whole", "refused", "broken" (and said so), "garbled" upstream, or what must not be."""
         tag, noted, body = prompt.split(":")[0], False, b""
         data = json.dumps(kind.body(prompt))
         try:
@@ -321,6 +324,8 @@ class Client:
         try:
             end = kind.end(body)
         except Exception as e:  # whatever a parser may say
+            if kind.end is document_end and GARBLED in body:
+                return "garbled"
             self.books.bad.append(f"{prompt} ({kind.name}): {e!r} in {body[-200:]!r}")
             return "damaged"
         if end is False:
@@ -408,8 +413,10 @@ def start(binary: Path, command: list[str], settings: dict, log: Path, ready: st
 
 @dataclass
 class Watch:
-    """RSS and descriptors once a second, and the reloads."""
+    """RSS and descriptors once a second, the reloads, and now and then a word of how far it is."""
     program: Program
+    books: Books
+    seconds: float
     begin: float = field(default_factory=time.monotonic)
     rss: list[tuple[float, float]] = field(default_factory=list)
     fds: list[tuple[float, float]] = field(default_factory=list)
@@ -417,6 +424,7 @@ class Watch:
 
     async def run(self) -> None:
         next_reload = time.monotonic() + RELOAD_EVERY
+        next_word = time.monotonic() + WORD_EVERY
         while True:
             now = time.monotonic()
             self.rss.append((now - self.begin, self.program.rss()))
@@ -425,6 +433,10 @@ class Watch:
                 self.program.process.send_signal(signal.SIGHUP)
                 self.reloads += 1
                 next_reload = now + RELOAD_EVERY
+            if now >= next_word:
+                print(f"{now - self.begin:5.0f} of {self.seconds:.0f} s: {self.books.asked:,} requests, "
+                      f"{self.rss[-1][1]:.1f} MiB, {self.fds[-1][1]} descriptors", file=sys.stderr, flush=True)
+                next_word = now + WORD_EVERY
             await asyncio.sleep(1)
 
     def parts(self, series: list[tuple[float, float]], warm_up: float) -> tuple[float, float]:
@@ -518,7 +530,7 @@ def check_log(v: Verdict, program: Program, reloads: int, code: int) -> None:
 
 
 def show(books: Books, relay: Relay, seconds: float) -> None:
-    names = ["whole", "refused", "broken", "left"]
+    names = ["whole", "refused", "broken", "garbled", "left"]
     print(f"\n{'':26}" + "".join(f"{name:>9}" for name in names) + "   other")
     for kind, outcomes in sorted(books.outcomes.items()):
         other = {k: n for k, n in outcomes.items() if k not in names}
@@ -540,7 +552,8 @@ async def soak(binary: Path, folder: Path, seconds: float, workers: int) -> int:
     sluice = start(binary, ["serve", "--config", str(config), "--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0"],
                    {**SETTINGS, "state": folder / "state", "upstream.endpoint": f"http://127.0.0.1:{port}"},
                    folder / "sluice.log", "client")
-    books, watch = Books(), Watch(sluice)
+    books = Books()
+    watch = Watch(sluice, books, seconds)
     try:
         client = Client(books, f"http://127.0.0.1:{sluice.port}")
         until = time.monotonic() + seconds
