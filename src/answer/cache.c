@@ -327,3 +327,10 @@ struct sl_kept *sl_cache_next(struct sl_cache *cache, const struct sl_kept *afte
     while (kept && is_purged(cache, kept));
     return kept;
 }
+
+struct sl_kept *sl_cache_behind(struct sl_cache *cache, const struct sl_kept *kept) {
+    struct sl_kept *next = sl_segments_behind(&cache->segments, kept);
+    while (next && is_purged(cache, next))
+        next = sl_segments_behind(&cache->segments, next);
+    return next;
+}

@@ -144,6 +144,10 @@ bool sl_segments_settled(const struct sl_segments *s, uint64_t room) {
            s->at[SL_WINDOW].bytes <= window_max(s, room);
 }
 
+struct sl_kept *sl_segments_behind(struct sl_segments *s, const struct sl_kept *kept) {
+    return kept ? behind(s, kept) : least_valuable(s);
+}
+
 void sl_segments_walk(struct sl_segments *s) {
     s->walk++;
     s->next_walked = least_valuable(s);

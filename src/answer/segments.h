@@ -51,6 +51,8 @@ void sl_segments_touch(struct sl_segments *s, struct sl_kept *kept);
 struct sl_kept *sl_segments_excess(struct sl_segments *s, const struct sl_sketch *sketch,
                                    uint64_t room);
 bool sl_segments_settled(const struct sl_segments *s, uint64_t room);
+/* The next more valuable one; of NULL: the least valuable. */
+struct sl_kept *sl_segments_behind(struct sl_segments *s, const struct sl_kept *kept);
 /* A walk over all, from least to most valuable: see sl_cache_next. */
 void sl_segments_walk(struct sl_segments *s);
 struct sl_kept *sl_segments_walk_next(struct sl_segments *s);

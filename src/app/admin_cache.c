@@ -30,7 +30,7 @@ static struct by_model *row_for(struct by_model rows[], size_t *count, struct sl
 static size_t collect(struct sl_cache *cache, struct by_model rows[], bool *all) {
     size_t count = 0, looked = 0;
     struct sl_kept *kept = NULL;
-    while (looked++ < LOOK_MAX && (kept = sl_cache_next(cache, kept)) != NULL) {
+    while (looked++ < LOOK_MAX && (kept = sl_cache_behind(cache, kept)) != NULL) {
         struct by_model *row = row_for(rows, &count, kept->meta.model);
         row->entries++;
         row->bytes += kept->size;

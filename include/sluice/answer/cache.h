@@ -60,5 +60,8 @@ struct sl_cache_stats sl_cache_stats(const struct sl_cache *cache);
  * place, so there is one walk at a time; one that starts ends the other. No entry comes twice. Of
  * those that come, go or lose rank meanwhile, some may be missed. */
 struct sl_kept *sl_cache_next(struct sl_cache *cache, const struct sl_kept *after);
+/* The same order, but no place is kept: for who looks at many in one go, while nothing else happens
+ * to the cache. Leaves a walk alone. */
+struct sl_kept *sl_cache_behind(struct sl_cache *cache, const struct sl_kept *kept);
 
 #endif

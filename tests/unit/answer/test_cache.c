@@ -403,9 +403,16 @@ static void walks_while_entries_come_and_go(void **state) {
     put(cache, 77, 500);
     (void)has(cache, 77);
     struct sl_kept *last = NULL;
-    for (struct sl_kept *k = sl_cache_next(cache, NULL); k; k = sl_cache_next(cache, k), count++)
+    uint64_t looked_at = 0;
+    for (struct sl_kept *k = sl_cache_next(cache, NULL); k; k = sl_cache_next(cache, k), count++) {
         last = k;
+        /* Who looks at all meanwhile does not disturb the walk. */
+        for (k = NULL; count == 10 && (k = sl_cache_behind(cache, k));)
+            looked_at++;
+        k = last;
+    }
     assert_int_equal(count, sl_cache_stats(cache).entries);
+    assert_int_equal(looked_at, count);
     assert_memory_equal(last->meta.digest, digest_of(77), SL_DIGEST_SIZE);
     sl_cache_free(cache);
 }
