@@ -362,9 +362,8 @@ static const struct sl_config_key keys[] = {
      .doc = "How soon keys that were made, changed or revoked while the gateway runs take effect."},
 
     {"ledger.enabled", SL_CONFIG_BOOL, FIELD(ledger.enabled), .fallback = "on",
-     .doc =
-         "Whether requests are entered at all: `sluice usage` reads them. A row costs 3 to 11 µs "
-         "of CPU, most of it beside the loop."},
+     .doc = "Whether requests are entered at all: `sluice usage` reads them. A row costs a few µs "
+            "of CPU, most of it beside the loop."},
     {"ledger.keep", SL_CONFIG_DURATION, FIELD(ledger.keep_ms), .max = 3650 * DAY, .fallback = "90d",
      .doc = "How long the ledger remembers a request; a row takes about 150 bytes. 0 keeps all."},
 

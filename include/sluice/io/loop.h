@@ -19,7 +19,7 @@
 
 /* Order in which hooks run within a turn. */
 enum sl_turn_phase {
-    SL_TURN_TRANSFERS, /* curl's due work; results of finished transfers are handed up */
+    SL_TURN_TRANSFERS, /* connections that were made; results of finished fetches are handed up */
     SL_TURN_FLOW,      /* exchanges and flights: policy */
     SL_TURN_WRITE,     /* connections flush what the turn produced, in one write each */
     SL_TURN_REAP,      /* what ended is freed */
